@@ -1,0 +1,1 @@
+"""Observe, plan, execute: quorum arithmetic lives here, and the same code serves CLI and operator."""

@@ -1,0 +1,203 @@
+"""The specification of a consortium as pydantic models that refuse unknown fields.
+
+Pure: no I/O. `muniment.spec.load` reads YAML into these models with file and line in every error. The JSON schema
+of `Consortium` is what `muniment init --schema` writes.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+NAME_PATTERN = "^[a-z][a-z0-9]{0,19}$"
+# A name ends up in file names, DNS labels and process names; no hyphen, so that `alpha-1` has one reading.
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+
+
+class Strict(BaseModel):
+    """Base of all models: unknown fields are errors, values are immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Consensus(StrEnum):
+    """Consensus protocols of GoQuorum."""
+
+    QBFT = "qbft"
+    IBFT = "ibft"
+    RAFT = "raft"
+    CLIQUE = "clique"
+
+
+class Chain(Strict):
+    """The chain: one for the whole consortium, fixed by its genesis once it was started."""
+
+    id: int = Field(default=1337, ge=1, le=2**53 - 1)
+    """Chain ID (EIP-155) and network ID. Give every network of yours its own."""
+
+    consensus: Consensus = Consensus.QBFT
+    """Who may write the next block: qbft (default), ibft, raft or clique."""
+
+    block_period_seconds: int = Field(default=1, ge=1, le=3600)
+    """Shortest time between two blocks, in seconds."""
+
+    empty_block_period_seconds: int = Field(default=30, ge=1, le=86400)
+    """QBFT only: time between two blocks when there is nothing to write, in seconds."""
+
+    request_timeout_seconds: int = Field(default=2, ge=1, le=3600)
+    """QBFT and IBFT: how long a round may take before the next proposer takes over, in seconds."""
+
+    gas_limit: int = Field(default=700_000_000, ge=10_000_000, le=2**53 - 1)
+    """Gas limit of a block. Gas is free; this is capacity."""
+
+    @model_validator(mode="after")
+    def _periods_agree(self) -> Self:
+        if self.consensus is Consensus.QBFT and self.empty_block_period_seconds < self.block_period_seconds:
+            raise ValueError(
+                f"empty_block_period_seconds ({self.empty_block_period_seconds}) must be at least"
+                f" block_period_seconds ({self.block_period_seconds})"
+            )
+        return self
+
+
+class Replication(Strict):
+    """On how many peers content is pinned."""
+
+    min: int = Field(default=2, ge=1, le=32)
+    """Content counts as stored only when this many peers hold it pinned."""
+
+    max: int = Field(default=3, ge=1, le=32)
+    """This many peers are asked to hold it."""
+
+    @model_validator(mode="after")
+    def _order(self) -> Self:
+        if self.max < self.min:
+            raise ValueError(f"replication.max ({self.max}) must be at least replication.min ({self.min})")
+        return self
+
+
+class Ipfs(Strict):
+    """The private IPFS Cluster of the consortium."""
+
+    replication: Replication = Replication()
+    """On how many peers content is pinned."""
+
+    storage_max: str = Field(default="100GB", pattern=r"^[1-9][0-9]*(MB|GB|TB)$")
+    """Storage that one peer offers, for example 100GB."""
+
+
+class Database(Strict):
+    """The SQL database of one member."""
+
+    url: str = Field(
+        default="sqlite", pattern=r"^(sqlite|postgresql://[^\s]+|mysql://[^\s]+|mariadb://[^\s]+)$"
+    )
+    """`sqlite` (a file in the service's own volume), or postgresql://user@host:port/name, or mysql://…, without
+    a password."""
+
+    password_file: str | None = None
+    """File with the password, mode 0600. Passwords never stand in the specification."""
+
+    @model_validator(mode="after")
+    def _no_password(self) -> Self:
+        authority = self.url.partition("://")[2].partition("/")[0]
+        if ":" in authority.rpartition("@")[0]:
+            raise ValueError(
+                "the database URL holds a password: put it in a 0600 file and name that in password_file"
+            )
+        return self
+
+
+class Member(Strict):
+    """One organisation: its nodes, peers, database and notary."""
+
+    identity: str | None = None
+    """Public file of a member that another operator runs (`muniment member export`), relative to the
+    specification. The counts below then come from that file and are not given here."""
+
+    nodes: int = Field(default=3, ge=1, le=16)
+    """Number of GoQuorum nodes, each with its own key, coinbase and volume."""
+
+    validators: int | None = Field(default=None, ge=0, le=16)
+    """How many of the nodes, counted from the first, validate; all when not given."""
+
+    peers: int = Field(default=3, ge=0, le=16)
+    """Number of IPFS peers (pairs of kubo and cluster)."""
+
+    notary: bool = True
+    """Whether this member runs a notary."""
+
+    database: Database = Database()
+    """The member's SQL database."""
+
+    @property
+    def validator_count(self) -> int:
+        """Number of validating nodes, the default resolved."""
+        return self.nodes if self.validators is None else self.validators
+
+    @model_validator(mode="after")
+    def _counts(self) -> Self:
+        if self.identity is not None:
+            given = sorted(self.model_fields_set - {"identity"})
+            if given:
+                raise ValueError(f"{', '.join(given)} cannot be given with identity: the public file says it")
+        if self.validators is not None and self.validators > self.nodes:
+            raise ValueError(f"validators ({self.validators}) must be at most nodes ({self.nodes})")
+        return self
+
+
+class Ports(Strict):
+    """Ports of the local target."""
+
+    base: int = Field(default=21000, ge=1024, le=30000)
+    """First port on 127.0.0.1; every member takes 400 from here on, in the order of the specification.
+    All stay below the ephemeral range (32768), so that no outgoing connection can sit on one."""
+
+
+class Consortium(Strict):
+    """The whole specification: chain, IPFS Cluster, members."""
+
+    version: Literal[1] = 1
+    """Version of this format."""
+
+    name: Name = "consortium"
+    """Name of the consortium."""
+
+    chain: Chain = Chain()
+    """The chain."""
+
+    ipfs: Ipfs = Ipfs()
+    """The IPFS Cluster."""
+
+    ports: Ports = Ports()
+    """Ports of the local target."""
+
+    members: dict[Name, Member] = Field(min_length=1, max_length=32)
+    """The members by name."""
+
+    @model_validator(mode="after")
+    def _someone_is_ours(self) -> Self:
+        own = self.own_members
+        if not own:
+            raise ValueError("members: at least one member must be ours, that is without identity")
+        if len(own) == len(self.members):
+            self._check_counts()
+        return self
+
+    def _check_counts(self) -> None:
+        if not any(member.validator_count for member in self.members.values()):
+            raise ValueError("members: nobody validates; give at least one member validators")
+        peers = sum(member.peers for member in self.members.values())
+        notaries = [name for name, member in self.members.items() if member.notary]
+        if notaries and peers < self.ipfs.replication.min:
+            raise ValueError(
+                f"ipfs.replication.min is {self.ipfs.replication.min} but there are {peers} peers in all:"
+                f" add peers, lower the minimum, or set notary: false for {', '.join(notaries)}"
+            )
+
+    @property
+    def own_members(self) -> dict[str, Member]:
+        """The members that this operator runs."""
+        return {name: member for name, member in self.members.items() if member.identity is None}

@@ -1,0 +1,46 @@
+"""The door to a target: one Protocol, so that `operate` is the same for all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from muniment.topology.model import Topology, Workload
+
+
+@dataclass(frozen=True)
+class Process:
+    """What a target observes of one workload."""
+
+    name: str
+    running: bool
+    pid: int | None
+    restarts: int
+    """How often it was started again after it had ended by itself, since it was first started by `up`."""
+    cause: str
+    """Why it does not run; empty while it does."""
+
+
+class Target(Protocol):
+    """A place that can realise a topology. All methods are idempotent."""
+
+    def render(self, topology: Topology) -> None:
+        """Write every rendered file; starts nothing. Raises `InputError` when a place cannot be written."""
+
+    def apply(self, topology: Topology) -> None:
+        """Render, start what does not run, and restart what changed."""
+
+    def observe(self) -> dict[str, Process]:
+        """The state of every workload that this target knows of, by name; empty when nothing was applied."""
+
+    def start(self, workload: str) -> None:
+        """Start one workload."""
+
+    def stop(self, workload: str) -> None:
+        """Stop one workload; it stays stopped until `start` or the next `apply`."""
+
+    def down(self) -> None:
+        """Stop all workloads and whatever watches them; state stays."""
+
+    def logs(self, workload: Workload, *, lines: int, follow: bool) -> None:
+        """Write the workload's log to standard output."""
