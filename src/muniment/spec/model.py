@@ -91,9 +91,7 @@ class Ipfs(Strict):
 class Database(Strict):
     """The SQL database of one member."""
 
-    url: str = Field(
-        default="sqlite", pattern=r"^(sqlite|postgresql://[^\s]+|mysql://[^\s]+|mariadb://[^\s]+)$"
-    )
+    url: str = Field(default="sqlite", pattern=r"^(sqlite|postgresql://[^\s]+|mysql://[^\s]+|mariadb://[^\s]+)$")
     """`sqlite` (a file in the service's own volume), or postgresql://user@host:port/name, or mysql://…, without
     a password."""
 
@@ -104,9 +102,7 @@ class Database(Strict):
     def _no_password(self) -> Self:
         authority = self.url.partition("://")[2].partition("/")[0]
         if ":" in authority.rpartition("@")[0]:
-            raise ValueError(
-                "the database URL holds a password: put it in a 0600 file and name that in password_file"
-            )
+            raise ValueError("the database URL holds a password: put it in a 0600 file and name that in password_file")
         return self
 
 
