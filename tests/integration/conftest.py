@@ -1,0 +1,47 @@
+"""The demo consortium, started once for all tests that can share it; everything is stopped at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.consortium import Consortium, demo_specification
+from tests.support.ports import port_block
+
+
+@pytest.fixture(scope="session")
+def base_port() -> Iterator[int]:
+    """A block of ports for the shared demo."""
+    with port_block() as base:
+        yield base
+
+
+@pytest.fixture(scope="session")
+def demo_session(base_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consortium]:
+    """The demo, up. Use `demo`, which also checks that the test before left it whole."""
+    consortium = Consortium(tmp_path_factory.mktemp("demo"), demo_specification(base_port))
+    try:
+        consortium.up()
+        yield consortium
+    finally:
+        consortium.remove()
+
+
+@pytest.fixture
+def demo(demo_session: Consortium) -> Consortium:
+    """The shared demo, ready."""
+    demo_session.wait_ready()
+    return demo_session
+
+
+@pytest.fixture
+def own_demo(tmp_path: Path) -> Iterator[Consortium]:
+    """A demo of the test's own, not started, on ports of its own."""
+    with port_block() as base:
+        consortium = Consortium(tmp_path, demo_specification(base))
+        try:
+            yield consortium
+        finally:
+            consortium.remove()
