@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from muniment.clients.quorum import QuorumClient, RpcError
+from muniment.clients.quorum import NoAnswerError, QuorumClient, RpcError
 from muniment.kernel.errors import PermanentError, TemporaryError
 
 pytestmark = pytest.mark.anyio
@@ -173,7 +173,7 @@ async def test_a_server_that_takes_the_connection_and_never_answers_is_temporary
     port = server.sockets[0].getsockname()[1]
     try:
         async with QuorumClient(f"http://127.0.0.1:{port}", timeout=0.2) as rpc:
-            with pytest.raises(TemporaryError, match=r"did not answer within 0\.2 s"):
+            with pytest.raises(NoAnswerError, match=r"did not answer within 0\.2 s"):
                 await rpc.chain_id()
     finally:
         closing.set()

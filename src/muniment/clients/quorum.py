@@ -35,6 +35,10 @@ class RpcError(PermanentError):
         self.data = data
 
 
+class NoAnswerError(TemporaryError):
+    """The request was taken and not answered in its time: it may or may not have been carried out."""
+
+
 class QuorumClient:
     """An async client of one JSON-RPC address. Use it as a context manager, or call `close`.
 
@@ -134,7 +138,7 @@ class QuorumClient:
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
             raise PermanentError(f"{self.url} cannot be asked ({error}): correct the address") from error
         except (TimeoutError, httpx2.TimeoutException) as error:
-            raise TemporaryError(f"{self.url} did not answer within {self.timeout:g} s: try again") from error
+            raise NoAnswerError(f"{self.url} did not answer within {self.timeout:g} s: try again") from error
         except httpx2.HTTPError as error:
             reason = str(error) or type(error).__name__
             raise TemporaryError(f"{self.url} cannot be reached ({reason}): try again when it runs") from error

@@ -1,1 +1,1 @@
-"""Engines: programs that we run and did not write; found on PATH, or built from pinned Go modules."""
+"""Engines: the programs that muniment runs and did not write, found here or built from pinned Go modules."""

@@ -19,7 +19,7 @@ PeerId = Annotated[str, StringConstraints(pattern="^12D3KooW[1-9A-HJ-NP-Za-km-z]
 class Endpoint(Strict):
     """Where a port of something is reached."""
 
-    host: str = Field(min_length=1, max_length=253)
+    host: str = Field(min_length=1, max_length=253, pattern="^[A-Za-z0-9.:_-]+$")
     """IP address or DNS name."""
 
     port: int = Field(ge=1, le=65535)
@@ -101,6 +101,12 @@ CLUSTER_SECRET = "consortium/cluster.secret"  # noqa: S105 - a path
 def node_key_path(member: str, node: str) -> str:
     """Node key: 64 hex digits."""
     return f"{member}/nodes/{node}/nodekey"
+
+
+def clique_keystore_paths(member: str, node: str) -> tuple[str, str]:
+    """The node key once more, as a keystore v3, and its passphrase; with consensus clique only, whose engine signs
+    blocks by an account."""
+    return f"{member}/signers/{node}/keystore.json", f"{member}/signers/{node}/passphrase"
 
 
 def peer_key_path(member: str, workload: str) -> str:

@@ -12,6 +12,11 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 NAME_PATTERN = "^[a-z][a-z0-9]{0,19}$"
+RESERVED_NAME = "consortium"
+"""Directory of the secrets that all members share, beside those of the members."""
+PORTS_PER_MEMBER = 400
+EPHEMERAL_PORTS = 32768
+"""The operating system gives outgoing connections ports from here on (Linux, net.ipv4.ip_local_port_range)."""
 # A name ends up in file names, DNS labels and process names; no hyphen, so that `alpha-1` has one reading.
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 
@@ -172,6 +177,33 @@ class Consortium(Strict):
 
     members: dict[Name, Member] = Field(min_length=1, max_length=32)
     """The members by name."""
+
+    @model_validator(mode="after")
+    def _names_are_free(self) -> Self:
+        if RESERVED_NAME in self.members:
+            raise ValueError(
+                f"members.{RESERVED_NAME} cannot be a member's name, what all members share has it: choose another"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _ports_are_enough(self) -> Self:
+        end = self.ports.base + PORTS_PER_MEMBER * len(self.members)
+        if end > EPHEMERAL_PORTS:
+            raise ValueError(
+                f"ports.base is {self.ports.base}, and {len(self.members)} members take {PORTS_PER_MEMBER} ports each,"
+                f" up to {end}: it must be at most {EPHEMERAL_PORTS - PORTS_PER_MEMBER * len(self.members)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _raft_takes_all_nodes(self) -> Self:
+        partial = [name for name, member in self.own_members.items() if member.validators is not None]
+        if self.chain.consensus is Consensus.RAFT and partial:
+            raise ValueError(
+                f"members.{partial[0]}.validators cannot be given with consensus raft: every node takes part; remove it"
+            )
+        return self
 
     @model_validator(mode="after")
     def _someone_is_ours(self) -> Self:

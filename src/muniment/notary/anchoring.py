@@ -1,0 +1,101 @@
+"""The third stage's work: one transaction for one batch, signed and kept before it is sent."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from muniment.kernel.errors import TemporaryError, WaitTimeoutError
+from muniment.kernel.waiting import NotYetError, wait_for
+from muniment.notary.doors import BatchStore, Ledger
+from muniment.notary.values import Anchor, Batch, Outbox, State
+
+CONFIRM_SECONDS: Final = 20.0
+"""How long one try waits for its transaction before it asks again from the start."""
+
+RESEND_SECONDS: Final = 3.0
+POLL_SECONDS: Final = 0.05
+LONGEST_POLL_SECONDS: Final = 0.25
+
+_log = logging.getLogger(__name__)
+
+
+class Anchoring:
+    """Anchors one batch; repeatable at every point.
+
+    The contract answers a root that it holds already with its old sequence number, so that even a second transaction
+    for one batch would change nothing; keeping the signed bytes spares that second transaction.
+    """
+
+    def __init__(
+        self,
+        store: BatchStore,
+        ledger: Ledger,
+        moved: Callable[[Batch, State], None],
+        *,
+        confirm_seconds: float = CONFIRM_SECONDS,
+    ) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._moved = moved
+        self._confirm_seconds = confirm_seconds
+
+    async def __call__(self, batch: Batch) -> None:
+        """One batch from `stored` to `anchored`."""
+        number = batch.fixed.number
+        outbox = batch.outbox or await self._sign(batch)
+        anchor = await self._known(batch, outbox)
+        if anchor is None:
+            if await self._overtaken(batch, outbox):
+                outbox = await self._sign(batch)
+            anchor = await self._sent(batch, outbox)
+        await self._store.set_anchored(number, anchor)
+        _log.info("batch anchored", extra={"batch": number, "block": anchor.block_number, "seq": anchor.seq})
+        self._moved(batch, State.ANCHORED)
+
+    async def _sign(self, batch: Batch) -> Outbox:
+        fixed = batch.fixed
+        outbox = self._ledger.sign(fixed.root, fixed.size, fixed.digest, await self._ledger.next_nonce())
+        await self._store.set_outbox(fixed.number, outbox)
+        return outbox
+
+    async def _known(self, batch: Batch, outbox: Outbox) -> Anchor | None:
+        """The anchor from an earlier try; the first try does not ask."""
+        if batch.outbox is None:
+            return None
+        return await self._ledger.confirmation(outbox.hash, batch.fixed.root) or await self._ledger.lookup(batch.fixed.root)
+
+    async def _overtaken(self, batch: Batch, outbox: Outbox) -> bool:
+        """Whether another transaction of the account took the nonce: the kept one can never be mined then."""
+        if batch.outbox is None or await self._ledger.next_nonce() <= outbox.nonce:
+            return False
+        # Asked in this order, so that one mined between the two questions is seen.
+        return await self._ledger.confirmation(outbox.hash, batch.fixed.root) is None
+
+    async def _sent(self, batch: Batch, outbox: Outbox) -> Anchor:
+        """Send until it is mined: a node that dies takes along what it alone had in its pool."""
+        tries = max(1, round(self._confirm_seconds / RESEND_SECONDS))
+        for last in (False,) * (tries - 1) + (True,):
+            await self._ledger.send(outbox.raw)
+            try:
+                return await self._confirmed(batch, outbox)
+            except WaitTimeoutError as error:
+                if last:
+                    raise TemporaryError(f"{error}; the same transaction is sent again") from error
+        raise AssertionError("the last try returns or raises")
+
+    async def _confirmed(self, batch: Batch, outbox: Outbox) -> Anchor:
+        async def mined() -> Anchor:
+            anchor = await self._ledger.confirmation(outbox.hash, batch.fixed.root)
+            if anchor is None:
+                raise NotYetError(f"transaction {outbox.hash} is not in a final block yet")
+            return anchor
+
+        return await wait_for(
+            f"the anchor of batch {batch.fixed.number}",
+            mined,
+            timeout=min(RESEND_SECONDS, self._confirm_seconds),
+            interval=POLL_SECONDS,
+            longest_interval=LONGEST_POLL_SECONDS,
+        )

@@ -1,0 +1,83 @@
+"""The specification that `muniment init` writes, with a comment at every field, and the JSON schema for editors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from muniment.spec.model import Consortium
+
+_TEXT = """\
+# Specification of a consortium: what is wanted. `muniment up` makes it so on this machine.
+# Every field except members may be left out, and then has the value that stands here.
+
+# Version of this format.
+version: 1
+
+# Name of the consortium: a small letter, then at most 19 small letters and digits.
+name: consortium
+
+# The chain. The genesis fixes these values: once the chain was started they cannot be changed.
+chain:
+  # Chain ID (EIP-155) and network ID. Give every network of yours its own.
+  id: 1337
+  # Who may write the next block: qbft, ibft, raft or clique. Only qbft and ibft tolerate validators that lie.
+  consensus: qbft
+  # Shortest time between two blocks, in seconds.
+  block_period_seconds: 1
+  # qbft only: time between two blocks when there is nothing to write, in seconds.
+  empty_block_period_seconds: 30
+  # qbft and ibft: how long a round may take before the next proposer takes over, in seconds.
+  request_timeout_seconds: 2
+  # Gas limit of a block. Gas is free; this is capacity.
+  gas_limit: 700000000
+
+# The private IPFS Cluster of the consortium.
+ipfs:
+  # On how many peers content is pinned.
+  replication:
+    # Content counts as stored only when this many peers hold it pinned.
+    min: 2
+    # This many peers are asked to hold it.
+    max: 3
+  # Storage that one peer offers: a whole number and MB, GB or TB.
+  storage_max: 100GB
+
+# Ports of the local target, all on 127.0.0.1.
+ports:
+  # First port. Every member takes 400 from here on, in the order below; all must stay below 32768.
+  base: 21000
+
+# The members by name: a small letter, then at most 19 small letters and digits.
+# Of n validators, qbft and ibft go on while ceil(2n/3) of them run, and tolerate ceil(n/3) - 1 that lie: four are the
+# fewest that tolerate one. While no member has more than a third of them, the outage of one member stops nobody.
+members:
+  alpha:
+    # GoQuorum nodes, each with its own key, coinbase and volume (1 to 16; 3 when it is left out).
+    nodes: 4
+    # How many of the nodes, counted from the first, validate. All when it is left out (and always with raft).
+    # validators: 4
+    # IPFS peers, each a pair of kubo and cluster service (0 to 16).
+    peers: 3
+    # Whether this member runs a notary.
+    notary: true
+    # The member's SQL database.
+    database:
+      # sqlite (a file in the service's own volume), or postgresql://user@host:port/name, or mysql://user@host:port/name.
+      url: sqlite
+      # File with the database's password, mode 0600. Passwords never stand here.
+      # password_file: database.password
+
+  # A member that another operator runs: its public file, which he writes by `muniment member export`.
+  # beta:
+  #   identity: beta.public.yaml
+"""
+
+
+def commented_specification() -> str:
+    """A specification to start from: one member, a chain that tolerates one fault, a comment at every field."""
+    return _TEXT
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema (draft 2020-12) of a specification; what it cannot say (sums over members), `load` checks."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Consortium.model_json_schema()}

@@ -1,0 +1,140 @@
+"""The edge of one member: the gateway (haproxy) and the agent whose judgement it follows. Pure."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from muniment.identity.model import Endpoint, Identities, MemberIdentity, PeerIdentity, rest_password_path
+from muniment.kernel.encoding import pretty_json
+from muniment.kernel.errors import InputError
+from muniment.spec.model import Consortium
+from muniment.topology import multiaddr
+from muniment.topology.haproxy import Upstream, configuration
+from muniment.topology.model import Addresses, File, Port, Probe, Program, Role, Workload, secret
+
+GATEWAY_CONFIG = PurePosixPath("haproxy.cfg")
+AGENT_CONFIG = PurePosixPath("agent.json")
+CLUSTER_PASSWORD = PurePosixPath("cluster-rest-password")
+
+MAX_LAG_BLOCKS = 2
+"""A node may be this many blocks behind its best sibling, for as long as `MAX_LAG_SECONDS`."""
+
+MAX_LAG_SECONDS = 3.0
+"""Blocks travel in milliseconds; three seconds leave room for a busy machine, and are less than a killed node needs to
+come back, so that a node that comes back behind is never taken for fit."""
+
+AGENT_STOP_SECONDS = 5
+GATEWAY_STOP_SECONDS = 5
+
+
+def gateway(spec: Consortium, member: str, identities: Identities, addresses: Addresses) -> Workload:
+    """The member's gateway: one RPC and one WebSocket address in front of its fit nodes."""
+    del spec  # the shape is the same for every specification
+    name = f"{member}-gateway"
+    agent_name = f"{member}-agent"
+    rpc, ws, metrics = (
+        Port("rpc", addresses.listen(name, "rpc"), addresses.reach(name, "rpc")),
+        Port("ws", addresses.listen(name, "ws"), addresses.reach(name, "ws"), scheme="ws"),
+        Port("metrics", addresses.listen(name, "metrics"), addresses.reach(name, "metrics"), path="/metrics"),
+    )
+    upstreams = tuple(
+        Upstream(node.name, addresses.reach(node.name, "rpc"), addresses.reach(node.name, "ws"))
+        for node in identities.of(member).nodes
+    )
+    return Workload(
+        name=name,
+        member=member,
+        role=Role.GATEWAY,
+        program=Program.HAPROXY,
+        arguments=("-db", "-f", str(addresses.config(name) / GATEWAY_CONFIG)),
+        ready=Probe(f"{rpc.url}/health"),
+        ports=(rpc, ws, metrics),
+        files=(
+            File(
+                GATEWAY_CONFIG,
+                configuration(rpc.listen, ws.listen, metrics.listen, addresses.reach(agent_name, "api"), upstreams),
+            ),
+        ),
+        stop_seconds=GATEWAY_STOP_SECONDS,
+    )
+
+
+def agent(spec: Consortium, member: str, identities: Identities, addresses: Addresses) -> Workload:
+    """The member's agent: judges its nodes and peers, and mends the mesh of its kubos."""
+    del spec  # the limits are the same for every specification
+    name = f"{member}-agent"
+    api = Port("api", addresses.listen(name, "api"), addresses.reach(name, "api"))
+    metrics = Port("metrics", api.listen, api.reach, path="/metrics")
+    own = identities.of(member)
+    settings = {
+        "listen": {"host": api.listen.host, "port": api.listen.port},
+        "member": member,
+        "maintenance_dir": str(addresses.data(name) / "maintenance"),
+        "max_lag_blocks": MAX_LAG_BLOCKS,
+        "max_lag_seconds": MAX_LAG_SECONDS,
+        "nodes": _nodes(own, identities, addresses),
+        "peers": [_own_peer(member, peer, addresses) for peer in own.peers],
+        "others": [
+            _other_peer(other.member, peer, identities, addresses)
+            for other in identities.members
+            if other.member != member
+            for peer in other.peers
+        ],
+    }
+    files: tuple[File, ...] = ()
+    if own.peers:
+        settings["cluster_password_file"] = str(addresses.config(name) / CLUSTER_PASSWORD)
+        files = (File(CLUSTER_PASSWORD, secret(rest_password_path(member))),)
+    return Workload(
+        name=name,
+        member=member,
+        role=Role.AGENT,
+        program=Program.MUNIMENT,
+        arguments=("agent", "serve", "--config", str(addresses.config(name) / AGENT_CONFIG)),
+        ready=Probe(f"{api.url}/live"),
+        ports=(api, metrics),
+        files=(File(AGENT_CONFIG, pretty_json(settings)), *files),
+        stop_seconds=AGENT_STOP_SECONDS,
+    )
+
+
+def _nodes(own: MemberIdentity, identities: Identities, addresses: Addresses) -> list[dict[str, object]]:
+    min_peers = 0 if len(identities.nodes) == 1 else 1
+    return [
+        {
+            "name": node.name,
+            "rpc": _url(addresses.reach(node.name, "rpc")),
+            "privacy": None,
+            "min_peers": min_peers,
+        }
+        for node in own.nodes
+    ]
+
+
+def _own_peer(member: str, peer: PeerIdentity, addresses: Addresses) -> dict[str, object]:
+    kubo, cluster = f"{member}-kubo-{peer.index}", f"{member}-cluster-{peer.index}"
+    return {
+        "index": peer.index,
+        "kubo_name": kubo,
+        "kubo": _url(addresses.reach(kubo, "api")),
+        "kubo_id": peer.kubo_id,
+        "kubo_address": multiaddr.tcp(addresses.reach(kubo, "swarm")),
+        "cluster_name": cluster,
+        "cluster": _url(addresses.reach(cluster, "api")),
+        "cluster_id": peer.cluster_id,
+    }
+
+
+def _other_peer(member: str, peer: PeerIdentity, identities: Identities, addresses: Addresses) -> dict[str, object]:
+    swarm = addresses.reach(f"{member}-kubo-{peer.index}", "swarm") if member in identities.own else peer.kubo
+    if swarm is None:
+        raise InputError(
+            f"peer {peer.index} of {member} has no swarm address: ask its operator for a new public file"
+            " (`muniment member export`)"
+        )
+    return {"kubo_id": peer.kubo_id, "kubo_address": multiaddr.tcp(swarm), "cluster_id": peer.cluster_id}
+
+
+def _url(endpoint: Endpoint) -> str:
+    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+    return f"http://{host}:{endpoint.port}"
