@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 from collections.abc import Iterable
@@ -161,7 +160,7 @@ class Chain:
         """kill -9 of all nodes; nobody is waited for before all were hit."""
         cut, self.processes = self.processes, {}
         for process in cut.values():
-            os.kill(process.pid, signal.SIGKILL)
+            process.kill()
         for process in cut.values():
             process.wait()
 

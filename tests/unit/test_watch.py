@@ -193,7 +193,7 @@ async def test_raft_time_stamps_are_nanoseconds() -> None:
 async def test_the_privacy_manager_is_asked_when_there_is_one() -> None:
     block = {"number": "0x0", "timestamp": "0x0"}
     assert (await NodeProbe(rpc(block), privacy(200)).sample()).privacy == ""
-    assert "status 500" in (await NodeProbe(rpc(block), privacy(500)).sample()).privacy
+    assert "answered with status 500" in (await NodeProbe(rpc(block), privacy(500)).sample()).privacy
 
 
 @pytest.mark.parametrize("block", [None, {}, {"number": "ten", "timestamp": "0x0"}, [], "0x1"])

@@ -13,10 +13,13 @@ import uvicorn
 from muniment.agent.app import Api
 from muniment.agent.fitness import Limits
 from muniment.agent.maintenance import Maintenance
-from muniment.agent.mending import ClusterDoor, KuboDoor, PeerWatch
+from muniment.agent.mending import CONNECT_TIMEOUT, POLL_TIMEOUT, ClusterDoor, KuboDoor, PeerWatch
 from muniment.agent.mesh import Peer
 from muniment.agent.settings import Listen, NodeSettings, Settings
-from muniment.agent.watch import POLL_TIMEOUT, NodeDoor, NodeProbe, NodeWatch
+from muniment.agent.watch import POLL_TIMEOUT as NODE_TIMEOUT
+from muniment.agent.watch import NodeDoor, NodeProbe, NodeWatch
+from muniment.clients.cluster import ClusterClient
+from muniment.clients.kubo import KuboClient
 from muniment.clients.privacy import PrivacyClient
 from muniment.clients.quorum import QuorumClient
 from muniment.kernel.errors import InputError
@@ -107,16 +110,22 @@ async def _watches(settings: Settings) -> AsyncIterator[tuple[NodeWatch, PeerWat
 
 
 async def _node_probe(node: NodeSettings, stack: contextlib.AsyncExitStack) -> NodeProbe:
-    rpc = await stack.enter_async_context(QuorumClient(node.rpc, timeout=POLL_TIMEOUT))
+    rpc = await stack.enter_async_context(QuorumClient(node.rpc, timeout=NODE_TIMEOUT))
     if node.privacy is None:
         return NodeProbe(rpc, None)
-    privacy = PrivacyClient(node.privacy, timeout=POLL_TIMEOUT)
+    privacy = PrivacyClient(node.privacy, timeout=NODE_TIMEOUT)
     return NodeProbe(rpc, await stack.enter_async_context(privacy))
 
 
 async def _peer_watch(settings: Settings, stack: contextlib.AsyncExitStack) -> PeerWatch:
     kubos: dict[str, KuboDoor] = {}
     clusters: dict[str, ClusterDoor] = {}
+    password = settings.cluster_password() if settings.peers else ""
+    for peer in settings.peers:
+        kubo = KuboClient(peer.kubo, timeout=CONNECT_TIMEOUT)
+        kubos[peer.kubo_name] = await stack.enter_async_context(kubo)
+        cluster = ClusterClient(peer.cluster, password, timeout=POLL_TIMEOUT)
+        clusters[peer.cluster_name] = await stack.enter_async_context(cluster)
     addresses = {peer.kubo_id: peer.kubo_address for peer in settings.peers}
     addresses |= {peer.kubo_id: peer.kubo_address for peer in settings.others}
     peers = [Peer(peer.kubo_name, peer.kubo_id, peer.cluster_name, peer.cluster_id) for peer in settings.peers]

@@ -39,3 +39,18 @@ async def wait_for(
                 raise WaitTimeoutError(f"{what} did not happen within {timeout:g} s: {not_yet}") from not_yet
         await asyncio.sleep(interval)
         interval = min(interval * 1.5, longest_interval)
+
+
+def wait_blocking(
+    what: str, probe: Callable[[], T], *, timeout: float, interval: float = 0.02, longest_interval: float = 0.25
+) -> T:
+    """`wait_for` for code without an event loop: the same rules, with a `probe` that is a plain function."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            return probe()
+        except NotYetError as not_yet:
+            if time.monotonic() + interval >= deadline:
+                raise WaitTimeoutError(f"{what} did not happen within {timeout:g} s: {not_yet}") from not_yet
+        time.sleep(interval)
+        interval = min(interval * 1.5, longest_interval)

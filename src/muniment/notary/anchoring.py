@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from muniment.kernel.errors import TemporaryError, WaitTimeoutError
+from muniment.kernel.errors import PermanentError, TemporaryError, WaitTimeoutError
 from muniment.kernel.waiting import NotYetError, wait_for
 from muniment.notary.doors import BatchStore, Ledger
 from muniment.notary.values import Anchor, Batch, Outbox, State
@@ -44,12 +44,14 @@ class Anchoring:
     async def __call__(self, batch: Batch) -> None:
         """One batch from `stored` to `anchored`."""
         number = batch.fixed.number
-        outbox = batch.outbox or await self._sign(batch)
-        anchor = await self._known(batch, outbox)
+        anchor = None
+        outbox = batch.outbox
+        if outbox is not None:
+            anchor = await self._earlier(batch, outbox)
+            if anchor is None and await self._used_up(batch, outbox):
+                outbox = None
         if anchor is None:
-            if await self._overtaken(batch, outbox):
-                outbox = await self._sign(batch)
-            anchor = await self._sent(batch, outbox)
+            anchor = await self._sent(batch, outbox or await self._sign(batch))
         await self._store.set_anchored(number, anchor)
         _log.info("batch anchored", extra={"batch": number, "block": anchor.block_number, "seq": anchor.seq})
         self._moved(batch, State.ANCHORED)
@@ -60,18 +62,24 @@ class Anchoring:
         await self._store.set_outbox(fixed.number, outbox)
         return outbox
 
-    async def _known(self, batch: Batch, outbox: Outbox) -> Anchor | None:
-        """The anchor from an earlier try; the first try does not ask."""
-        if batch.outbox is None:
-            return None
-        return await self._ledger.confirmation(outbox.hash, batch.fixed.root) or await self._ledger.lookup(batch.fixed.root)
+    async def _earlier(self, batch: Batch, outbox: Outbox) -> Anchor | None:
+        """The anchor from an earlier try, by the kept transaction or by any other."""
+        root = batch.fixed.root
+        return await self._mined(outbox, root) or await self._ledger.lookup(root)
 
-    async def _overtaken(self, batch: Batch, outbox: Outbox) -> bool:
-        """Whether another transaction of the account took the nonce: the kept one can never be mined then."""
-        if batch.outbox is None or await self._ledger.next_nonce() <= outbox.nonce:
+    async def _used_up(self, batch: Batch, outbox: Outbox) -> bool:
+        """Whether the kept transaction can anchor no more: it was refused, or another one took its nonce."""
+        if await self._ledger.next_nonce() <= outbox.nonce:
             return False
         # Asked in this order, so that one mined between the two questions is seen.
-        return await self._ledger.confirmation(outbox.hash, batch.fixed.root) is None
+        return await self._mined(outbox, batch.fixed.root) is None
+
+    async def _mined(self, outbox: Outbox, root: bytes) -> Anchor | None:
+        """The anchor that the kept transaction made; one that was refused made none."""
+        try:
+            return await self._ledger.confirmation(outbox.hash, root)
+        except PermanentError:
+            return None
 
     async def _sent(self, batch: Batch, outbox: Outbox) -> Anchor:
         """Send until it is mined: a node that dies takes along what it alone had in its pool."""

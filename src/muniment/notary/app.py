@@ -47,7 +47,9 @@ class Api:
     def app(self) -> FastAPI:
         """The ASGI application."""
         app = FastAPI(
-            title="muniment notary", version=self._version, exception_handlers={MunimentError: self._refuse, HTTPException: _refuse_http}
+            title="muniment notary",
+            version=self._version,
+            exception_handlers={MunimentError: self._refuse, HTTPException: _refuse_http},
         )
         app.add_api_route("/v1/files", self.upload, methods=["POST"], status_code=202, response_class=JSONResponse)
         app.add_api_route("/v1/files/{identifier}", self.file, response_class=JSONResponse)

@@ -46,7 +46,7 @@ def form(members: Sequence[Member], place: Place) -> NewBatch:
         header=header.encode(),
         digest=header.digest(),
         previous=place.previous,
-        directory=directory_of(members).root_cid,
+        directory=directory_of(members).root,
         opened_at=place.opened_at,
         closed_at=place.closed_at,
     )
@@ -54,7 +54,12 @@ def form(members: Sequence[Member], place: Place) -> NewBatch:
 
 def directory_of(members: Sequence[Member]) -> Directory:
     """The UnixFS directory of a batch: every file under its identifier."""
-    return build([(member.id, FileSummary(member.size, member.sha256, member.cid, member.dag_size)) for member in members])
+    return build((member.id, summary_of(member)) for member in members)
+
+
+def summary_of(member: Member) -> FileSummary:
+    """What was computed of a file when it arrived."""
+    return FileSummary(member.size, member.sha256, member.cid, member.dag_size)
 
 
 def within(members: Sequence[Member], max_bytes: int) -> Sequence[Member]:

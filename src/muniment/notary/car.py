@@ -90,9 +90,11 @@ def _single(summary: FileSummary, content: Content) -> Block:
 
 
 def _chunks(content: Content) -> Iterator[bytes]:
-    """The content in chunks of exactly 1 MiB, but for the last one."""
+    """The content in chunks of exactly 1 MiB, but for the last one; one empty chunk when there is none."""
     pending = bytearray()
+    begun = False
     for piece in content:
+        begun = begun or len(piece) > 0
         if not pending and len(piece) == CHUNK_BYTES:
             yield bytes(piece)
             continue
@@ -104,7 +106,7 @@ def _chunks(content: Content) -> Iterator[bytes]:
             if len(pending) == CHUNK_BYTES:
                 yield bytes(pending)
                 pending.clear()
-    if pending:
+    if pending or not begun:
         yield bytes(pending)
 
 

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from muniment.kernel.errors import MunimentError, TemporaryError, WaitTimeoutError
 from muniment.kernel.waiting import NotYetError, wait_for
-from muniment.notary.batches import directory_of
+from muniment.notary.batches import directory_of, summary_of
 from muniment.notary.car import car
 from muniment.notary.spool import Spool
 from muniment.notary.tee import Reader, pour
@@ -76,9 +76,9 @@ class ClusterStore:
     async def store(self, number: int, members: Sequence[Member]) -> tuple[str, ...]:
         """Store a batch's directory; see `doors.ContentStore`."""
         directory = await asyncio.to_thread(directory_of, members)
-        content = (self._spool.read(member.place, member.size) for member in members)
-        holders = await self._import(car(directory, content))
-        cid = directory.root_cid
+        files = ((summary_of(member), self._spool.read(member.place, member.size)) for member in members)
+        holders = await self._import(car(directory.root, directory.nodes, files))
+        cid = directory.root
         await self._pin(cid, [peer.cluster_id for peer in holders], f"muniment batch {number}")
         return await self._pinned(cid, holders)
 
@@ -158,7 +158,9 @@ class ClusterStore:
             status = await self._status(cid, allocations)
             pinned = tuple(sorted(peer for peer, word in status.items() if word == PINNED))
             if len(pinned) < self._minimum:
-                raise NotYetError(f"{len(pinned)} of {self._minimum} peers hold it pinned, the cluster says {dict(status)}")
+                raise NotYetError(
+                    f"{len(pinned)} of {self._minimum} peers hold it pinned, the cluster says {dict(status)}"
+                )
             return pinned
 
         try:

@@ -49,7 +49,7 @@ class _Entry(NamedTuple):
 
 
 def build(files: Iterable[tuple[str, FileSummary]]) -> Directory:
-    """The directory of these files by name. Raises `ValueError` for a name that is empty, too long, taken or no name."""
+    """The directory of these files by name. Raises `ValueError` for a name that is taken, or cannot be one."""
     entries = [_file(name, summary) for name, summary in files]
     entries.sort()
     paths = {entry.below[0]: entry.below[0] for entry in entries}

@@ -1,4 +1,4 @@
-"""The doors to the outside: what the notary needs of the store, of IPFS and of the chain, so that tests can stand in."""
+"""The doors to the outside: what the notary needs of its database, of IPFS and of the chain; tests stand in here."""
 
 from __future__ import annotations
 

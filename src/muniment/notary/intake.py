@@ -30,7 +30,7 @@ MAX_FILES: Final = 10_000
 """Files in one request."""
 
 MAX_NAME_BYTES: Final = 1024
-_READABLE = str.maketrans({code: "\ufffd" for code in (*range(32), 127)})
+_READABLE = str.maketrans(dict.fromkeys((*range(32), 127), "\ufffd"))
 
 
 class Arrivals:
@@ -155,9 +155,9 @@ class Upload:
                 offset += len(piece)
 
     async def _spill(self) -> None:
-        segment = self._segment or await asyncio.to_thread(self._spool.new_segment)
-        self._segment = segment
-        await asyncio.to_thread(self._write_pending, segment)
+        if self._segment is None:
+            self._segment = await asyncio.to_thread(self._spool.new_segment)
+        await asyncio.to_thread(self._write_pending, self._segment)
         # The last file may go on; all others are whole.
         self._pending = self._pending[-1:]
         self._forget_buffer()

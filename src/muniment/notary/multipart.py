@@ -43,7 +43,9 @@ async def take_multipart(upload: Upload, content_type: str, body: AsyncIterable[
                 parser.write(chunk)
                 await upload.breathe()
     except FormParserError as error:
-        raise RefusedUploadError(f"the body is not multipart/form-data as RFC 7578 says ({error}): mend the client") from error
+        raise RefusedUploadError(
+            f"the body is not multipart/form-data as RFC 7578 says ({error}): mend the client"
+        ) from error
     if not parts.ended:
         raise RefusedUploadError("the body ended before its last boundary: send the request again, whole")
 
@@ -132,11 +134,11 @@ def _value(text: bytes) -> tuple[bytes, bytes]:
     if end > 0 and b"\\" not in text[:end]:
         return text[1:end], text[end + 1 :]
     end = 1
-    value = bytearray()
+    unescaped = bytearray()
     while end < len(text) and text[end : end + 1] != b'"':
         # A backslash only escapes a quote or itself: older browsers put bare ones into Windows paths.
         if text[end : end + 1] == b"\\" and text[end + 1 : end + 2] in (b'"', b"\\"):
             end += 1
-        value += text[end : end + 1]
+        unescaped += text[end : end + 1]
         end += 1
-    return bytes(value), text[end + 1 :]
+    return bytes(unescaped), text[end + 1 :]

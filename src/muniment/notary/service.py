@@ -109,7 +109,9 @@ class Notary:
         """Make an upload durable; see `Acceptor.accept`."""
         return await self._acceptor.accept(draft, key)
 
-    async def files(self, identifiers: Sequence[str], wait: State = State.RECEIVED, seconds: float = 0) -> list[FileView]:
+    async def files(
+        self, identifiers: Sequence[str], wait: State = State.RECEIVED, seconds: float = 0
+    ) -> list[FileView]:
         """The files, once they have reached `wait` or after `seconds`. Raises `UnknownFileError`."""
         views = await wait_for_state(self._store, self._progress, identifiers, wait, seconds)
         _all_known(identifiers, views)

@@ -103,7 +103,9 @@ def read_secret(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read ({error}): render the configuration anew with `muniment up`") from error
+        raise InputError(
+            f"{path} cannot be read ({error}): render the configuration anew with `muniment up`"
+        ) from error
 
 
 def read(path: Path) -> Settings:

@@ -40,7 +40,7 @@ class Segment:
             self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, SECRET_MODE)
 
     def append(self, pieces: Sequence[bytes]) -> int:
-        """Write `pieces` one after the other; returns the offset of the first. Raises `DiskFullError`, then nothing counts."""
+        """Write `pieces` one after the other; returns the offset of the first. After `DiskFullError` none counts."""
         begin = self.size
         with disk_errors(self.path):
             try:
@@ -203,5 +203,7 @@ def disk_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise DiskFullError(f"{path.parent} has no room left: free space on its disk, and send the files again") from error
+            raise DiskFullError(
+                f"{path.parent} has no room left: free space on its disk, and send the files again"
+            ) from error
         raise TemporaryError(f"{path} cannot be written ({error.strerror}): mend the disk") from error

@@ -98,7 +98,9 @@ class Stage:
 class Storing:
     """Stores one batch: content to the peers, then the state, then room in the spool."""
 
-    def __init__(self, store: BatchStore, content: ContentStore, spool: Spool, moved: Callable[[Batch, State], None]) -> None:
+    def __init__(
+        self, store: BatchStore, content: ContentStore, spool: Spool, moved: Callable[[Batch, State], None]
+    ) -> None:
         self._store = store
         self._content = content
         self._spool = spool

@@ -64,9 +64,7 @@ async def set_stored(connection: AsyncConnection, number: int, holders: Sequence
 
 async def set_outbox(connection: AsyncConnection, number: int, outbox: Outbox) -> None:
     """Keep a signed transaction before it is sent."""
-    await _change(
-        connection, number, outbox_raw=outbox.raw, outbox_hash=outbox.hash, outbox_nonce=outbox.nonce
-    )
+    await _change(connection, number, outbox_raw=outbox.raw, outbox_hash=outbox.hash, outbox_nonce=outbox.nonce)
 
 
 async def set_anchored(connection: AsyncConnection, number: int, anchor: Anchor) -> None:
@@ -100,7 +98,10 @@ async def _change(connection: AsyncConnection, number: int, **values: Any) -> No
 async def counts(connection: AsyncConnection) -> Counts:
     """Files and batches by state."""
     query = sa.select(
-        batches.c.state, sa.func.count(), sa.func.sum(batches.c.size), sa.func.sum(sa.case((batches.c.cause != "", 1), else_=0))
+        batches.c.state,
+        sa.func.count(),
+        sa.func.sum(batches.c.size),
+        sa.func.sum(sa.case((batches.c.cause != "", 1), else_=0)),
     ).group_by(batches.c.state)
     by_files = dict.fromkeys(State, 0)
     by_batches = dict.fromkeys((State.BATCHED, State.STORED, State.ANCHORED), 0)

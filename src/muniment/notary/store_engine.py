@@ -31,7 +31,9 @@ def create_engine(url: str, password: str | None, data_dir: Path) -> AsyncEngine
         parsed = make_url(url)
         driver = _DRIVERS[parsed.drivername]
     except (exc.ArgumentError, KeyError) as error:
-        raise InputError(f"the database URL {url!r} names no known database: use sqlite, postgresql:// or mysql://") from error
+        raise InputError(
+            f"the database URL {url!r} names no known database: use sqlite, postgresql:// or mysql://"
+        ) from error
     options: dict[str, Any] = {"isolation_level": "READ COMMITTED"}
     if driver.startswith("mysql"):
         options["connect_args"] = {"charset": "utf8mb4"}
@@ -49,7 +51,12 @@ def _sqlite(path: Path) -> AsyncEngine:
         # writer fails at once when another has written meanwhile.
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_SECONDS * 1000}", "foreign_keys=ON"):
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            f"busy_timeout={BUSY_SECONDS * 1000}",
+            "foreign_keys=ON",
+        ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from muniment.notary.store_tables import batches, files, requests
@@ -112,7 +111,7 @@ async def views_of_request(connection: AsyncConnection, request: str) -> list[Fi
     return [_view(row) for row in await connection.execute(query)]
 
 
-def _view(row: Row[Any]) -> FileView:
+def _view(row: Sequence[Any]) -> FileView:
     identifier, name, size, sha256, cid, state, batch, cause = row
     return FileView(identifier, name, size, sha256, cid, State(state), batch, cause or "")
 
@@ -136,7 +135,7 @@ async def members(connection: AsyncConnection, batch: int) -> list[Member]:
     return [_member(row) for row in await connection.execute(query)]
 
 
-def _member(row: Row[Any]) -> Member:
+def _member(row: Sequence[Any]) -> Member:
     identifier, size, sha256, cid, dag_size, statement, segment, offset = row
     return Member(identifier, size, sha256, cid, dag_size, statement, Place(segment, offset))
 
@@ -161,7 +160,7 @@ async def unstored_by_segment(connection: AsyncConnection) -> dict[int, int]:
     query = (
         sa.select(files.c.segment, sa.func.count())
         .select_from(files.outerjoin(batches, files.c.batch == batches.c.number))
-        .where(_STATE < int(State.STORED))
+        .where(_STATE.in_((int(State.RECEIVED), int(State.BATCHED))))
         .group_by(files.c.segment)
     )
     return {row[0]: row[1] for row in await connection.execute(query)}

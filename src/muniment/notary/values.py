@@ -32,7 +32,7 @@ def now_ms() -> int:
 
 
 def new_request_id() -> str:
-    """32 hexadecimal digits: milliseconds first, so that identifiers grow with time; 80 random bits, not to be guessed."""
+    """32 hexadecimal digits: milliseconds, so that identifiers grow with time, then 80 bits that nobody guesses."""
     return f"{now_ms():012x}{secrets.token_hex(10)}"
 
 

@@ -41,9 +41,12 @@ ANCHORED_TOPIC: Final = keccak(b"Anchored(bytes32,uint64,address,uint64,bytes32,
 """First topic of the event of an anchor."""
 
 
+_NANOSECONDS_FROM: Final = 10**12
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the contract says of one root. `time` is the block's time as the contract saw it."""
+    """What the contract says of one root. `time` is the block's, in seconds since 1970."""
 
     seq: int
     size: int
@@ -113,7 +116,7 @@ def encode_get(submitter: str, root: bytes) -> bytes:
 def decode_get(data: bytes) -> Entry | None:
     """The answer of `get`; `None` when that submitter never anchored that root. Raises `IntegrityError`."""
     seq, size, time, block_number = (int.from_bytes(word) for word in _words(data, 4))
-    return Entry(seq, size, time, block_number) if seq else None
+    return Entry(seq, size, block_seconds(time), block_number) if seq else None
 
 
 def encode_digest_of(submitter: str, root: bytes) -> bytes:
@@ -176,6 +179,11 @@ def decode_anchored(log: Mapping[str, Any]) -> Anchored:
         batch_digest=batch_digest,
         previous_accumulator=previous,
     )
+
+
+def block_seconds(time: int) -> int:
+    """Time of a block in seconds since 1970. GoQuorum's raft writes nanoseconds (raft/minter.go)."""
+    return time // 10**9 if time > _NANOSECONDS_FROM else time
 
 
 def refusal(data: bytes) -> str | None:

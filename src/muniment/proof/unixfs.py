@@ -179,9 +179,7 @@ def encoded_link(cid: bytes, name: bytes, dag_bytes: int) -> bytes:
     size = varint(dag_bytes)
     # 4 for the heads of CID and name, 1 for the head of the size.
     length = varint(len(cid) + len(name) + len(varint(len(name))) + len(size) + 4)
-    return b"".join(
-        (b"\x12", length, b"\x0a", varint(len(cid)), cid, b"\x12", varint(len(name)), name, b"\x18", size)
-    )
+    return b"".join((b"\x12", length, b"\x0a", varint(len(cid)), cid, b"\x12", varint(len(name)), name, b"\x18", size))
 
 
 def node_block(links: Iterable[bytes], data: bytes) -> Block:

@@ -1,13 +1,14 @@
 """The folder of an IPFS Cluster peer, rendered whole: known peers, explicit trust, CRDT. Pure.
 
-`ipfs-cluster-service --config FOLDER daemon` reads service.json and identity.json from one folder and keeps its store and
-its lock there: that is the data directory. `init` never runs (it truncates the peerstore: cmd/ipfs-cluster-service/main.go).
+`ipfs-cluster-service --config FOLDER daemon` reads service.json and identity.json from one folder and keeps its store
+and its lock there: that is the data directory. `init` never runs, because it truncates the peerstore
+(cmd/ipfs-cluster-service/main.go).
 
-Peers are known in three ways that cover one another's gaps: `peer_addresses` and `trusted_peers` make addresses permanent
-(an address from the peerstore alone is forgotten after one hour: cluster.go, NewCluster), and the peerstore file survives
-a lost service.json. A peer rewrites its peerstore at a clean stop with what it happens to know (cluster.go, Shutdown), so
-the file lies in the *config* directory, which containers mount read-only and which is written anew before every start on
-one machine: what a peer wrote there is never read.
+Every peer is known in three ways that cover one another's gaps. `peer_addresses` and an explicit `trusted_peers` list
+make addresses permanent (one from the peerstore alone is forgotten after an hour: cluster.go, NewCluster); the
+peerstore says the same in a file of its own. At a clean stop a peer rewrites its peerstore with what it happens to know
+(cluster.go, Shutdown). So that file lies in the *config* directory: containers mount it read-only, and on one machine
+it is written anew before every start. What a peer wrote there is never read.
 """
 
 from __future__ import annotations
@@ -121,7 +122,6 @@ def _service(cluster: Cluster) -> dict[str, Any]:
                 "prometheus_endpoint": multiaddr.tcp(cluster.metrics_listen),
                 "reporting_interval": "2s",
             },
-            "tracing": {"enable_tracing": False},
         },
         "datastore": {"pebble": {"pebble_options": {"cache_size_bytes": _CACHE_BYTES}}},
     }

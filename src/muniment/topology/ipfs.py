@@ -152,5 +152,6 @@ def _port(addresses: Addresses, workload: str, name: str, scheme: str = "http", 
 
 
 def _ready(member: str, workload: str, addresses: Addresses) -> Probe:
-    agent = Port("api", *(2 * (addresses.reach(f"{member}-agent", "api"),)), path=f"/peers/{workload}/ready")
-    return Probe(agent.url)
+    agent = f"{member}-agent"
+    api = Port("api", addresses.listen(agent, "api"), addresses.reach(agent, "api"), path=f"/peers/{workload}/ready")
+    return Probe(api.url)

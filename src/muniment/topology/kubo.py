@@ -1,10 +1,10 @@
 """The repository of a kubo peer, rendered whole: a private swarm that calls nobody else. Pure.
 
-A kubo repository is a directory with `config`, `version`, `datastore_spec` and `swarm.key`; kubo itself makes the rest at
-its first start (repo/fsrepo/fsrepo.go). So `ipfs init` never runs: it would make keys that nobody knows beforehand.
+A kubo repository is a directory with `config`, `version`, `datastore_spec` and `swarm.key`; kubo itself makes the rest
+at its first start (repo/fsrepo/fsrepo.go). So `ipfs init` never runs: it would make keys that nobody knows beforehand.
 
-Settings follow docs/config.md of kubo 0.42. What must hold in a private swarm: no value is "auto" (that asks a server of
-the public network what to do), TCP is the only transport (a private network key works on no other), and there is no
+Settings follow docs/config.md of kubo 0.42. What must hold in a private swarm: no value is "auto" (that asks a server
+of the public network what to do), TCP is the only transport (a private network key works on no other), and there is no
 address filter (the profile `server` rejects every private address).
 """
 

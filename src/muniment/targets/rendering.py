@@ -1,0 +1,164 @@
+"""A topology as files of one machine: for every workload its configuration and the launcher's description of it.
+
+STATE/config/NAME/launch.json       what the launcher does (no secret in it)
+STATE/config/NAME/original/         the rendered files; the launcher copies them to where the workload wants them,
+                                    before every start, so that nothing a program writes into its configuration lasts
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from muniment.kernel.encoding import pretty_json
+from muniment.kernel.errors import InputError
+from muniment.kernel.files import PUBLIC_MODE, SECRET_MODE, unwritable
+from muniment.targets.launch import place, remove
+from muniment.targets.loopback import run_directory
+from muniment.topology.model import File, Program, Topology, Workload
+
+STATE_VARIABLE = "MUNIMENT_STATE"
+"""Marks every process of a state directory, the supervisor too; its value is the state directory."""
+
+WORKLOAD_VARIABLE = "MUNIMENT_WORKLOAD"
+"""Marks every process of a workload."""
+
+LAUNCH = "launch.json"
+ORIGINAL = "original"
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_SECRET = re.compile(r"@secret:([^@\n]+)@")
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\"'\\;#%,]")
+
+Secrets = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """One workload as rendered: what the supervisor must know of it."""
+
+    name: str
+    digest: str
+    """Changes when anything changes that the workload was launched with."""
+    launch: Path
+    stop_seconds: int
+
+
+class Renderer:
+    """Writes topologies under `root`, for processes of the state directory `state` (mostly the same place)."""
+
+    def __init__(self, state: Path, programs: Mapping[str, Path], secret: Secrets, *, root: Path | None = None) -> None:
+        check_path(state)
+        self._state = state
+        self._root = root or state
+        self._programs = programs
+        self._secret = secret
+
+    def render(self, topology: Topology) -> tuple[Rendered, ...]:
+        """Write the files of all workloads, and remove those of workloads that are no more.
+
+        Raises `InputError` when a place cannot be written.
+        """
+        rendered = tuple(self._workload(workload) for workload in topology.workloads)
+        config = self._root / "config"
+        wanted = {workload.name for workload in topology.workloads}
+        for entry in config.iterdir() if config.is_dir() else ():
+            if entry.name not in wanted:
+                shutil.rmtree(entry, ignore_errors=True)
+        return rendered
+
+    def _workload(self, workload: Workload) -> Rendered:
+        directory = self._root / "config" / workload.name
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            files = [self._file(workload, file) for file in workload.files]
+            launch = self._launch(workload, files)
+            content = pretty_json(launch).encode()
+            digest = hashlib.sha256(content)
+            for file in files:
+                digest.update(file.content)
+                place(self._root / file.source, file.content, file.mode)
+            place(directory / LAUNCH, content, PUBLIC_MODE)
+            _remove_others(directory, {LAUNCH, ORIGINAL, *(file.top for file in files)})
+            _remove_others(directory / ORIGINAL, {file.source.name for file in files})
+        except OSError as error:
+            raise unwritable(directory, error) from error
+        return Rendered(
+            workload.name, digest.hexdigest()[:16], self._config(workload.name) / LAUNCH, workload.stop_seconds
+        )
+
+    def _file(self, workload: Workload, file: File) -> _File:
+        text = _SECRET.sub(lambda match: self._secret(match[1]), file.text)
+        mode = SECRET_MODE if text != file.text else PUBLIC_MODE
+        base = self._state / "data" / workload.name if file.in_data else self._config(workload.name)
+        flat = ("data-" if file.in_data else "config-") + "-".join(file.path.parts)
+        source = PurePosixPath("config", workload.name, ORIGINAL, flat)
+        return _File(source, base / file.path, "" if file.in_data else file.path.parts[0], text.encode(), mode)
+
+    def _launch(self, workload: Workload, files: list[_File]) -> dict[str, Any]:
+        data = self._state / "data" / workload.name
+        prepare = workload.prepare
+        return {
+            "arguments": workload.arguments,
+            "data": str(data),
+            "directories": [str(self._config(workload.name)), str(run_directory(self._state) / workload.name)],
+            "environment": {
+                # Nothing of the user's environment: engines take settings from it (CLUSTER_…, IPFS_…, GOLOG_…).
+                "HOME": str(data),
+                "LANG": "C.UTF-8",
+                "PATH": _PATH,
+                **dict(workload.environment),
+                STATE_VARIABLE: str(self._state),
+                WORKLOAD_VARIABLE: workload.name,
+            },
+            "files": [
+                {"source": str(self._state / file.source), "target": str(file.target), "mode": file.mode}
+                for file in files
+            ],
+            "prepare": prepare and {"arguments": prepare.arguments, "creates": str(prepare.creates)},
+            "program": self._program(workload),
+            "stop_seconds": workload.stop_seconds,
+            "starts": str(starts_file(self._state, workload.name)),
+            "workload": workload.name,
+        }
+
+    def _program(self, workload: Workload) -> list[str]:
+        if workload.program is Program.MUNIMENT:
+            return [sys.executable, "-P", "-m", "muniment"]
+        return [str(self._programs[workload.program.value])]
+
+    def _config(self, workload: str) -> Path:
+        return self._state / "config" / workload
+
+
+@dataclass(frozen=True)
+class _File:
+    source: PurePosixPath
+    """Relative to the root that is rendered into."""
+    target: Path
+    top: str
+    """First part of a config file's path in the config directory; empty for files of the data directory."""
+    content: bytes
+    mode: int
+
+
+def starts_file(state: Path, workload: str) -> Path:
+    """The file that counts the workload's starts."""
+    return state / "run" / f"{workload}.starts"
+
+
+def check_path(state: Path) -> None:
+    """Raises `InputError` for a state directory whose name the supervisor's configuration could misread."""
+    if found := _FORBIDDEN.search(str(state)):
+        raise InputError(f"the state directory {str(state)!r} has {found[0]!r} in its name: choose another (--state)")
+
+
+def _remove_others(directory: Path, wanted: set[str]) -> None:
+    for entry in directory.iterdir() if directory.is_dir() else ():
+        if entry.name not in wanted:
+            remove(entry)
