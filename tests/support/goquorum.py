@@ -12,52 +12,20 @@ import socket
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from muniment.engines.build import ensure_engines
-from muniment.identity.model import Endpoint
 from muniment.identity.store import IdentityStore
 from muniment.spec.model import Consortium
-from muniment.topology.chain import nodes
+from muniment.targets.loopback import LoopbackAddresses, run_directory
+from muniment.topology.chain import IPC, nodes
 from muniment.topology.model import File, Workload
 from tests.support import rpc
 from tests.support.waiting import wait_until
 
-NODES_MAXIMUM = 16
-OFFSETS = {"rpc": 0, "ws": 1, "p2p": 2, "raft": 3, "metrics": 4, "api": 5}
 STOPPED = 30.0
 """Seconds for a node to end after SIGTERM."""
-
-
-@dataclass(frozen=True)
-class LoopbackAddresses:
-    """Ports from `base` on, 10 for each workload in the order of `names`; directories below `root`."""
-
-    root: Path
-    base: int
-    names: tuple[str, ...]
-
-    def listen(self, workload: str, port: str) -> Endpoint:
-        """Everything listens on the loopback."""
-        index = self.names.index(workload) if workload in self.names else len(self.names)
-        return Endpoint(host="127.0.0.1", port=self.base + 10 * index + OFFSETS[port])
-
-    def reach(self, workload: str, port: str) -> Endpoint:
-        """And is reached there."""
-        return self.listen(workload, port)
-
-    def config(self, workload: str) -> PurePosixPath:
-        """Rendered files."""
-        return PurePosixPath(self.root / "config" / workload)
-
-    def data(self, workload: str) -> PurePosixPath:
-        """The volume."""
-        return PurePosixPath(self.root / "data" / workload)
-
-    def run(self, workload: str) -> PurePosixPath:
-        """Sockets; `root` must be short."""
-        return PurePosixPath(self.root / "run" / workload)
 
 
 @dataclass
@@ -70,15 +38,14 @@ class Chain:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        spec = Consortium.model_validate(self.specification)
+        spec = Consortium.model_validate({**self.specification, "ports": {"base": self.base_port}})
         self.store = IdentityStore(self.root / "identity")
         self.identities = self.store.ensure(spec, self.root)
         genesis = self.store.genesis(spec, self.identities)
-        names = tuple(node.name for node in self.identities.nodes)
-        self.addresses = LoopbackAddresses(self.root, self.base_port, names)
+        self.addresses = LoopbackAddresses(spec, self.root)
         self.workloads = {each.name: each for each in nodes(spec, self.identities, self.addresses, genesis)}
         self.geth = ensure_engines(names=["geth"])["geth"]
-        for name in names:
+        for name in self.workloads:
             for place in (self.config(name), self.data(name), Path(self.addresses.run(name))):
                 place.mkdir(parents=True, exist_ok=True)
         (self.root / "logs").mkdir(exist_ok=True)
@@ -173,7 +140,8 @@ class Chain:
     def remove(self) -> None:
         """Kill everything and delete the state."""
         self.power_cut()
-        shutil.rmtree(self.root, ignore_errors=True)
+        for place in (self.root, run_directory(self.root)):
+            shutil.rmtree(place, ignore_errors=True)
 
     def wait_connected(self, *, timeout: float) -> None:
         """Wait until every running node answers and has all others as peers."""
@@ -206,7 +174,7 @@ class Chain:
 
     def ipc(self, name: str, method: str, *params: Any, timeout: float = 5.0) -> Any:
         """One request over the node's IPC socket."""
-        path = str(self.addresses.run(name) / "geth.ipc")
+        path = str(self.addresses.run(name) / IPC)
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(timeout)
             connection.connect(path)

@@ -148,12 +148,12 @@ async def _beginning(response: httpx2.Response) -> bytes:
 
 
 def _message(body: bytes) -> str:
-    """What the engine says: `Message` (kubo) or `message` (cluster) of a JSON object, else the text itself."""
+    """What the engine says, on one line: `Message` (kubo) or `message` (cluster) of a JSON object, else the text."""
     text = body.decode(errors="replace").strip()
     try:
         document = json.loads(text)
     except ValueError:
-        return text or "no reason given"
+        document = {}
     if isinstance(document, dict):
-        return str(document.get("Message") or document.get("message") or text)
-    return text
+        text = str(document.get("Message") or document.get("message") or text)
+    return " ".join(text.split()) or "no reason given"

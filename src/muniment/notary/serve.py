@@ -61,6 +61,7 @@ async def _serve(settings: Settings) -> None:
                 uvicorn.Config(
                     Api(notary, readiness, muniment.__version__).app(),
                     loop="none",
+                    backlog=BACKLOG,
                     lifespan="off",
                     ws="none",
                     access_log=False,
@@ -73,7 +74,6 @@ async def _serve(settings: Settings) -> None:
 
 
 async def _until_stopped(server: uvicorn.Server, door: socket.socket, stopping: asyncio.Event, notary: Notary) -> None:
-    door.listen(BACKLOG)
     serving = asyncio.ensure_future(server.serve(sockets=[door]))
     stopped = asyncio.ensure_future(stopping.wait())
     failed = notary.failed

@@ -7,8 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import RowMapping
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.engine import Connection, RowMapping
 
 from muniment.kernel.errors import PermanentError
 from muniment.notary.store_files import give_batch
@@ -29,47 +28,47 @@ _FIXED = (
 )
 
 
-async def add(connection: AsyncConnection, batch: NewBatch, identifiers: Sequence[str]) -> None:
+def add(connection: Connection, batch: NewBatch, identifiers: Sequence[str]) -> None:
     """Fix a batch and its files. Raises `PermanentError` when one of them has a batch already."""
-    await connection.execute(sa.insert(batches).values(state=int(State.BATCHED), **asdict(batch)))
-    if await give_batch(connection, batch.number, identifiers) != batch.size:
+    connection.execute(sa.insert(batches).values(state=int(State.BATCHED), **asdict(batch)))
+    if give_batch(connection, batch.number, identifiers) != batch.size:
         raise PermanentError(
             f"files of batch {batch.number} are in another batch: let one notary only work on this database"
         )
 
 
-async def get(connection: AsyncConnection, number: int) -> Batch | None:
+def get(connection: Connection, number: int) -> Batch | None:
     """One batch."""
-    row = (await connection.execute(sa.select(batches).where(batches.c.number == number))).mappings().one_or_none()
+    row = (connection.execute(sa.select(batches).where(batches.c.number == number))).mappings().one_or_none()
     return None if row is None else _batch(row)
 
 
-async def last(connection: AsyncConnection) -> tuple[int, bytes] | None:
+def last(connection: Connection) -> tuple[int, bytes] | None:
     """Number and digest of the newest batch."""
     query = sa.select(batches.c.number, batches.c.digest).order_by(batches.c.number.desc()).limit(1)
-    row = (await connection.execute(query)).one_or_none()
+    row = (connection.execute(query)).one_or_none()
     return None if row is None else (row[0], row[1])
 
 
-async def in_state(connection: AsyncConnection, state: State) -> list[Batch]:
+def in_state(connection: Connection, state: State) -> list[Batch]:
     """All batches of a state, oldest first."""
     query = sa.select(batches).where(batches.c.state == int(state)).order_by(batches.c.number)
-    return [_batch(row) for row in (await connection.execute(query)).mappings()]
+    return [_batch(row) for row in (connection.execute(query)).mappings()]
 
 
-async def set_stored(connection: AsyncConnection, number: int, holders: Sequence[str]) -> None:
+def set_stored(connection: Connection, number: int, holders: Sequence[str]) -> None:
     """The content is pinned by `holders`."""
-    await _change(connection, number, state=int(State.STORED), holders=" ".join(holders), **_NO_CAUSE)
+    _change(connection, number, state=int(State.STORED), holders=" ".join(holders), **_NO_CAUSE)
 
 
-async def set_outbox(connection: AsyncConnection, number: int, outbox: Outbox) -> None:
+def set_outbox(connection: Connection, number: int, outbox: Outbox) -> None:
     """Keep a signed transaction before it is sent."""
-    await _change(connection, number, outbox_raw=outbox.raw, outbox_hash=outbox.hash, outbox_nonce=outbox.nonce)
+    _change(connection, number, outbox_raw=outbox.raw, outbox_hash=outbox.hash, outbox_nonce=outbox.nonce)
 
 
-async def set_anchored(connection: AsyncConnection, number: int, anchor: Anchor) -> None:
+def set_anchored(connection: Connection, number: int, anchor: Anchor) -> None:
     """The chain holds the batch, finally."""
-    await _change(
+    _change(
         connection,
         number,
         state=int(State.ANCHORED),
@@ -83,19 +82,19 @@ async def set_anchored(connection: AsyncConnection, number: int, anchor: Anchor)
     )
 
 
-async def set_cause(connection: AsyncConnection, number: int, *, attempts: int, retry_at: int, cause: str) -> None:
+def set_cause(connection: Connection, number: int, *, attempts: int, retry_at: int, cause: str) -> None:
     """The batch is stuck: why, how often it was tried, and when it is tried again (ms since 1970)."""
-    await _change(connection, number, attempts=attempts, retry_at=retry_at, cause=cause[:CAUSE_LENGTH])
+    _change(connection, number, attempts=attempts, retry_at=retry_at, cause=cause[:CAUSE_LENGTH])
 
 
 _NO_CAUSE: dict[str, Any] = {"attempts": 0, "retry_at": 0, "cause": ""}
 
 
-async def _change(connection: AsyncConnection, number: int, **values: Any) -> None:
-    await connection.execute(sa.update(batches).where(batches.c.number == number).values(**values))
+def _change(connection: Connection, number: int, **values: Any) -> None:
+    connection.execute(sa.update(batches).where(batches.c.number == number).values(**values))
 
 
-async def counts(connection: AsyncConnection) -> Counts:
+def counts(connection: Connection) -> Counts:
     """Files and batches by state."""
     query = sa.select(
         batches.c.state,
@@ -106,11 +105,11 @@ async def counts(connection: AsyncConnection) -> Counts:
     by_files = dict.fromkeys(State, 0)
     by_batches = dict.fromkeys((State.BATCHED, State.STORED, State.ANCHORED), 0)
     stuck = 0
-    for state, number, size, with_cause in await connection.execute(query):
+    for state, number, size, with_cause in connection.execute(query):
         by_files[State(state)] = int(size)
         by_batches[State(state)] = number
         stuck += int(with_cause)
-    waiting = await connection.execute(sa.select(sa.func.count()).where(files.c.batch.is_(None)))
+    waiting = connection.execute(sa.select(sa.func.count()).where(files.c.batch.is_(None)))
     by_files[State.RECEIVED] = int(waiting.scalar_one())
     return Counts(by_files, by_batches, stuck)
 

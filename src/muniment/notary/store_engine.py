@@ -1,32 +1,66 @@
-"""The engine below the store: one for each kind of database, and foreign errors mapped to ours."""
+"""The database below the store: runs whole transactions, one way for SQLite and one for servers, and maps errors.
+
+A transaction is a function of a connection. For SQLite it runs in a thread from beginning to end, since a change of
+threads for every statement costs more than the statement; for a server it runs on asyncio (SQLAlchemy's `run_sync`).
+"""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+import functools
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
-from sqlalchemy.engine import Connection, make_url
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from muniment.kernel.errors import InputError, MunimentError, PermanentError, TemporaryError
 from muniment.notary.errors import DiskFullError
 
-SQLITE_FILE = "notary.sqlite"
-BUSY_SECONDS = 5
+SQLITE_FILE: Final = "notary.sqlite"
+BUSY_SECONDS: Final = 5
 """How long a statement waits for a locked SQLite file before it fails."""
 
+READERS: Final = 4
+"""Threads that read SQLite; one more writes."""
+
+RECYCLE_SECONDS: Final = 1800
 _DRIVERS = {"postgresql": "postgresql+asyncpg", "mysql": "mysql+asyncmy", "mariadb": "mysql+asyncmy"}
 _WRITES = "muniment_writes"
 
+P = ParamSpec("P")
+T = TypeVar("T")
+Work = Callable[Concatenate[Connection, P], T]
 
-def create_engine(url: str, password: str | None, data_dir: Path) -> AsyncEngine:
-    """The engine for `sqlite` (a file in `data_dir`) or a URL without a password. Raises `InputError` for others."""
+
+class Database(Protocol):
+    """Runs transactions. Raises `DiskFullError`, `TemporaryError` (away, locked), `PermanentError` (all others)."""
+
+    async def read(self, work: Work[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+        """Run `work` on one state of the database."""
+
+    async def write(self, work: Work[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+        """Run `work` in a transaction that is durable when this returns, or did not happen when it raises.
+
+        (After an error of the connection it may have happened.)
+        """
+
+    async def close(self) -> None:
+        """Close the connections."""
+
+
+def open_database(url: str, password: str | None, data_dir: Path) -> Database:
+    """The database `sqlite` (a file in `data_dir`) or at a URL without a password; nothing is connected yet.
+
+    Raises `InputError` for other URLs.
+    """
     if url == "sqlite":
-        return _sqlite(data_dir / SQLITE_FILE)
+        return SqliteDatabase(data_dir / SQLITE_FILE)
     try:
         parsed = make_url(url)
         driver = _DRIVERS[parsed.drivername]
@@ -34,56 +68,100 @@ def create_engine(url: str, password: str | None, data_dir: Path) -> AsyncEngine
         raise InputError(
             f"the database URL {url!r} names no known database: use sqlite, postgresql:// or mysql://"
         ) from error
-    options: dict[str, Any] = {"isolation_level": "READ COMMITTED"}
-    if driver.startswith("mysql"):
-        options["connect_args"] = {"charset": "utf8mb4"}
-    return create_async_engine(
-        parsed.set(drivername=driver, password=password), pool_pre_ping=True, pool_recycle=1800, **options
+    return ServerDatabase(
+        create_async_engine(
+            parsed.set(drivername=driver, password=password),
+            pool_pre_ping=True,
+            pool_recycle=RECYCLE_SECONDS,
+            isolation_level="READ COMMITTED",
+            connect_args={"charset": "utf8mb4"} if driver.startswith("mysql") else {},
+        )
     )
 
 
-def _sqlite(path: Path) -> AsyncEngine:
-    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", connect_args={"timeout": BUSY_SECONDS})
+class SqliteDatabase:
+    """A SQLite file: one thread writes, some read (write-ahead log)."""
 
-    @event.listens_for(engine.sync_engine, "connect")
+    def __init__(self, path: Path) -> None:
+        self._engine = _sqlite_engine(path)
+        self._writer = ThreadPoolExecutor(1, "notary-writer")
+        self._readers = ThreadPoolExecutor(READERS, "notary-reader")
+
+    async def read(self, work: Work[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+        """See `Database`."""
+        return await self._run(self._readers, self._engine, work, *arguments, **options)
+
+    async def write(self, work: Work[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+        """See `Database`."""
+        writing = self._engine.execution_options(**{_WRITES: True})
+        return await self._run(self._writer, writing, work, *arguments, **options)
+
+    async def close(self) -> None:
+        """See `Database`."""
+        self._writer.shutdown()
+        self._readers.shutdown()
+        self._engine.dispose()
+
+    async def _run(
+        self,
+        threads: ThreadPoolExecutor,
+        engine: Engine,
+        work: Work[P, T],
+        *arguments: P.args,
+        **options: P.kwargs,
+    ) -> T:
+        def transaction() -> T:
+            with mapped(), engine.begin() as connection:
+                return work(connection, *arguments, **options)
+
+        return await asyncio.get_running_loop().run_in_executor(threads, transaction)
+
+
+class ServerDatabase:
+    """A database server (PostgreSQL, MySQL, MariaDB)."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def read(self, work: Work[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+        """See `Database`."""
+        return await self.write(work, *arguments, **options)
+
+    async def write(self, work: Work[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+        """See `Database`."""
+        with mapped():
+            async with self._engine.begin() as connection:
+                return await connection.run_sync(functools.partial(_call, work, arguments, options))
+
+    async def close(self) -> None:
+        """See `Database`."""
+        await self._engine.dispose()
+
+
+def _call(work: Callable[..., T], arguments: tuple[Any, ...], options: dict[str, Any], connection: Connection) -> T:
+    return work(connection, *arguments, **options)
+
+
+def _sqlite_engine(path: Path) -> Engine:
+    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS}, pool_size=READERS + 1)
+
+    @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
         # The driver must not open transactions by itself: it would begin them as readers, and a reader that turns
         # writer fails at once when another has written meanwhile.
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            f"busy_timeout={BUSY_SECONDS * 1000}",
-            "foreign_keys=ON",
-        ):
+        pragmas = ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_SECONDS * 1000}", "foreign_keys=ON")
+        for pragma in pragmas:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
-    @event.listens_for(engine.sync_engine, "begin")
+    @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         writes = connection.get_execution_options().get(_WRITES, False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
-
-
-@contextlib.asynccontextmanager
-async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection whose statements see one state of the database. Raises `TemporaryError` while it is away."""
-    with mapped():
-        async with engine.connect() as connection:
-            yield connection
-
-
-@contextlib.asynccontextmanager
-async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """One transaction, committed durably at the end of the block or not at all. Raises as `mapped` says."""
-    with mapped():
-        async with engine.connect() as connection:
-            await connection.execution_options(**{_WRITES: True})
-            async with connection.begin():
-                yield connection
 
 
 @contextlib.contextmanager
@@ -113,7 +191,6 @@ def _away(error: Exception) -> MunimentError:
     return TemporaryError(f"the database is away or locked ({reason}): it is tried again")
 
 
-async def ping(engine: AsyncEngine) -> None:
-    """Ask the database for a constant. Raises `TemporaryError` while it is away."""
-    async with reading(engine) as connection:
-        await connection.execute(sa.select(1))
+def ping(connection: Connection) -> None:
+    """Ask the database for a constant."""
+    connection.execute(sa.select(1))

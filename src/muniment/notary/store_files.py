@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.engine import Connection
 
 from muniment.notary.store_tables import batches, files, requests
 from muniment.notary.values import Backlog, FileView, Member, NewFile, NewRequest, Place, Repeated, State
@@ -30,13 +30,13 @@ _MEMBER = sa.select(
 )
 
 
-async def accept(connection: AsyncConnection, group: Sequence[NewRequest]) -> dict[str, Repeated]:
+def accept(connection: Connection, group: Sequence[NewRequest]) -> dict[str, Repeated]:
     """Insert every request of `group` whose key is new, whole; the others are answered by identifier of the request.
 
     A request that is already there under its own identifier (its commit succeeded, and only the answer was lost) is
     left as it is.
     """
-    known = await _known_keys(connection, [request.key for request in group if request.key])
+    known = _known_keys(connection, [request.key for request in group if request.key])
     repeated: dict[str, Repeated] = {}
     fresh: list[NewRequest] = []
     for request in group:
@@ -47,29 +47,29 @@ async def accept(connection: AsyncConnection, group: Sequence[NewRequest]) -> di
                 known[request.key] = (request.id, request.fingerprint)
         elif earlier[0] != request.id:
             repeated[request.id] = Repeated(earlier[0], same=earlier[1] == request.fingerprint)
-    await _insert(connection, fresh)
+    _insert(connection, fresh)
     return repeated
 
 
-async def _known_keys(connection: AsyncConnection, keys: Sequence[str]) -> dict[str, tuple[str, bytes]]:
+def _known_keys(connection: Connection, keys: Sequence[str]) -> dict[str, tuple[str, bytes]]:
     if not keys:
         return {}
     query = sa.select(requests.c.key_digest, requests.c.request, requests.c.fingerprint)
-    rows = await connection.execute(query.where(requests.c.key_digest.in_(keys)))
+    rows = connection.execute(query.where(requests.c.key_digest.in_(keys)))
     return {row[0]: (row[1], row[2]) for row in rows}
 
 
-async def _insert(connection: AsyncConnection, fresh: Sequence[NewRequest]) -> None:
+def _insert(connection: Connection, fresh: Sequence[NewRequest]) -> None:
     keyed = [
         {"key_digest": r.key, "request": r.id, "fingerprint": r.fingerprint, "received_at": r.files[0].received_at}
         for r in fresh
         if r.key
     ]
     if keyed:
-        await connection.execute(sa.insert(requests), keyed)
+        connection.execute(sa.insert(requests), keyed)
     rows = [_row(file) for request in fresh for file in request.files]
     if rows:
-        await connection.execute(sa.insert(files), rows)
+        connection.execute(sa.insert(files), rows)
 
 
 def _row(file: NewFile) -> dict[str, Any]:
@@ -87,28 +87,28 @@ def _row(file: NewFile) -> dict[str, Any]:
     }
 
 
-async def present(connection: AsyncConnection, identifiers: Sequence[str]) -> set[str]:
+def present(connection: Connection, identifiers: Sequence[str]) -> set[str]:
     """Those of `identifiers` that are files."""
     found: set[str] = set()
     for some in in_chunks(identifiers):
-        rows = await connection.execute(sa.select(files.c.id).where(files.c.id.in_(some)))
+        rows = connection.execute(sa.select(files.c.id).where(files.c.id.in_(some)))
         found.update(row[0] for row in rows)
     return found
 
 
-async def views(connection: AsyncConnection, identifiers: Sequence[str]) -> dict[str, FileView]:
+def views(connection: Connection, identifiers: Sequence[str]) -> dict[str, FileView]:
     """What the API says of files, by identifier; unknown ones are absent."""
     found: dict[str, FileView] = {}
     for some in in_chunks(identifiers):
-        for row in await connection.execute(_VIEW.where(files.c.id.in_(some))):
+        for row in connection.execute(_VIEW.where(files.c.id.in_(some))):
             found[row[0]] = _view(row)
     return found
 
 
-async def views_of_request(connection: AsyncConnection, request: str) -> list[FileView]:
+def views_of_request(connection: Connection, request: str) -> list[FileView]:
     """The files of one request in their order."""
     query = _VIEW.where(files.c.id.between(request, request + "g")).order_by(files.c.id)
-    return [_view(row) for row in await connection.execute(query)]
+    return [_view(row) for row in connection.execute(query)]
 
 
 def _view(row: Sequence[Any]) -> FileView:
@@ -116,23 +116,23 @@ def _view(row: Sequence[Any]) -> FileView:
     return FileView(identifier, name, size, sha256, cid, State(state), batch, cause or "")
 
 
-async def backlog(connection: AsyncConnection) -> Backlog:
+def backlog(connection: Connection) -> Backlog:
     """What waits for a batch."""
     query = sa.select(sa.func.count(), sa.func.sum(files.c.size), sa.func.min(files.c.received_at))
-    row = (await connection.execute(query.where(files.c.batch.is_(None)))).one()
+    row = (connection.execute(query.where(files.c.batch.is_(None)))).one()
     return Backlog(row[0], int(row[1] or 0), row[2])
 
 
-async def waiting(connection: AsyncConnection, limit: int) -> list[Member]:
+def waiting(connection: Connection, limit: int) -> list[Member]:
     """The oldest files without a batch, at most `limit`, in leaf order."""
     query = _MEMBER.where(files.c.batch.is_(None)).order_by(files.c.id).limit(limit)
-    return [_member(row) for row in await connection.execute(query)]
+    return [_member(row) for row in connection.execute(query)]
 
 
-async def members(connection: AsyncConnection, batch: int) -> list[Member]:
+def members(connection: Connection, batch: int) -> list[Member]:
     """The files of a batch in leaf order."""
     query = _MEMBER.where(files.c.batch == batch).order_by(files.c.id)
-    return [_member(row) for row in await connection.execute(query)]
+    return [_member(row) for row in connection.execute(query)]
 
 
 def _member(row: Sequence[Any]) -> Member:
@@ -140,22 +140,22 @@ def _member(row: Sequence[Any]) -> Member:
     return Member(identifier, size, sha256, cid, dag_size, statement, Place(segment, offset))
 
 
-async def statements(connection: AsyncConnection, batch: int) -> list[tuple[str, bytes]]:
+def statements(connection: Connection, batch: int) -> list[tuple[str, bytes]]:
     """Identifier and statement of every leaf of a batch, in leaf order."""
     query = sa.select(files.c.id, files.c.statement).where(files.c.batch == batch).order_by(files.c.id)
-    return [(row[0], row[1]) for row in await connection.execute(query)]
+    return [(row[0], row[1]) for row in connection.execute(query)]
 
 
-async def statements_of(connection: AsyncConnection, identifiers: Sequence[str]) -> dict[str, bytes]:
+def statements_of(connection: Connection, identifiers: Sequence[str]) -> dict[str, bytes]:
     """Statements by identifier."""
     found: dict[str, bytes] = {}
     for some in in_chunks(identifiers):
-        rows = await connection.execute(sa.select(files.c.id, files.c.statement).where(files.c.id.in_(some)))
+        rows = connection.execute(sa.select(files.c.id, files.c.statement).where(files.c.id.in_(some)))
         found.update((row[0], row[1]) for row in rows)
     return found
 
 
-async def unstored_by_segment(connection: AsyncConnection) -> dict[int, int]:
+def unstored_by_segment(connection: Connection) -> dict[int, int]:
     """How many files of each spool segment are not stored yet; segments without any are absent."""
     query = (
         sa.select(files.c.segment, sa.func.count())
@@ -163,7 +163,7 @@ async def unstored_by_segment(connection: AsyncConnection) -> dict[int, int]:
         .where(_STATE.in_((int(State.RECEIVED), int(State.BATCHED))))
         .group_by(files.c.segment)
     )
-    return {row[0]: row[1] for row in await connection.execute(query)}
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def in_chunks(identifiers: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -172,10 +172,10 @@ def in_chunks(identifiers: Sequence[str]) -> Iterator[Sequence[str]]:
         yield identifiers[start : start + IN_CHUNK]
 
 
-async def give_batch(connection: AsyncConnection, number: int, identifiers: Iterable[str]) -> int:
+def give_batch(connection: Connection, number: int, identifiers: Iterable[str]) -> int:
     """Put files that have no batch into one; returns how many the batch then has."""
     for some in in_chunks(list(identifiers)):
         change = sa.update(files).where(files.c.id.in_(some), files.c.batch.is_(None)).values(batch=number)
-        await connection.execute(change)
-    count = await connection.execute(sa.select(sa.func.count()).where(files.c.batch == number))
+        connection.execute(change)
+    count = connection.execute(sa.select(sa.func.count()).where(files.c.batch == number))
     return int(count.scalar_one())

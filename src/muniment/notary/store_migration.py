@@ -9,9 +9,6 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy.engine import Connection
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-
-from muniment.notary.store_engine import writing
 
 HEAD = "0001"
 """The newest revision in `migrations/versions`; a test compares them."""
@@ -21,28 +18,27 @@ _LOCK_NUMBER = 0x6D756E69
 _LOCK_SECONDS = 60
 
 
-async def migrate(engine: AsyncEngine) -> None:
-    """Apply the revisions that are missing, under a lock. Raises `TemporaryError` while the database is away."""
-    async with writing(engine) as connection:
-        await _lock(connection)
-        try:
-            await connection.run_sync(_upgrade)
-        finally:
-            await _unlock(connection)
+def migrate(connection: Connection) -> None:
+    """Apply the revisions that are missing, under a lock, in the transaction of `connection`."""
+    _lock(connection)
+    try:
+        _upgrade(connection)
+    finally:
+        _unlock(connection)
 
 
-async def _lock(connection: AsyncConnection) -> None:
+def _lock(connection: Connection) -> None:
     # SQLite's write transaction is the lock there.
     if connection.dialect.name == "postgresql":
-        await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK_NUMBER)))
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK_NUMBER)))
     elif connection.dialect.name in ("mysql", "mariadb"):
-        await connection.execute(sa.select(sa.func.get_lock(_LOCK_NAME, _LOCK_SECONDS)))
+        connection.execute(sa.select(sa.func.get_lock(_LOCK_NAME, _LOCK_SECONDS)))
 
 
-async def _unlock(connection: AsyncConnection) -> None:
+def _unlock(connection: Connection) -> None:
     # MySQL's lock belongs to the connection, PostgreSQL's ends with the transaction.
     if connection.dialect.name in ("mysql", "mariadb"):
-        await connection.execute(sa.select(sa.func.release_lock(_LOCK_NAME)))
+        connection.execute(sa.select(sa.func.release_lock(_LOCK_NAME)))
 
 
 def _upgrade(connection: Connection) -> None:

@@ -27,11 +27,17 @@ class Target(Protocol):
     def render(self, topology: Topology) -> None:
         """Write every rendered file; starts nothing. Raises `InputError` when a place cannot be written."""
 
+    def check(self, topology: Topology) -> None:
+        """Raise `InputError` when something else is in the way, a taken port for example; changes nothing."""
+
     def apply(self, topology: Topology) -> None:
         """Render, start what does not run, and restart what changed."""
 
     def observe(self) -> dict[str, Process]:
         """The state of every workload that this target knows of, by name; empty when nothing was applied."""
+
+    def fault(self) -> str:
+        """What is wrong with the target itself, in one sentence; empty when all is well or nothing is meant to run."""
 
     def start(self, workload: str) -> None:
         """Start one workload."""

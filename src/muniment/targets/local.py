@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import stat
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
@@ -112,7 +113,10 @@ class LocalTarget:
             self._wait_for_end()
         processes.end(str(self._state), patience=ORPHAN_SECONDS)
         with _writing(self._places.configuration):
-            self._places.configuration.unlink(missing_ok=True)
+            if self._places.configuration.exists():
+                self._places.configuration.unlink()
+            if self._places.run.is_dir() and self._state not in self._places.run.parents:
+                shutil.rmtree(self._places.run)
 
     def logs(self, workload: Workload, *, lines: int, follow: bool) -> None:
         """Write the workload's log to standard output: the last `lines` lines, and with `follow` what comes then."""
@@ -196,6 +200,19 @@ class LocalTarget:
         except OSError:
             return 0
         return max(0, starts.count(STARTED) - starts.count(ON_PURPOSE))
+
+
+def render_into(
+    root: Path, topology: Topology, state: Path, programs: Mapping[str, Path], secret: Secrets
+) -> tuple[Rendered, ...]:
+    """Write what `apply` would write for the state directory `state` under `root` instead, and the supervisor's
+    configuration beside it; starts nothing. Raises `InputError` when a place cannot be written."""
+    make_private_directory(root)
+    rendered = Renderer(state, programs, secret, root=root).render(topology)
+    path = root / "supervisord.conf"
+    with _writing(path):
+        place(path, configuration(Places(state, run_directory(state)), rendered).encode(), SECRET_MODE)
+    return rendered
 
 
 def _why_ended(info: dict[str, Any]) -> str:

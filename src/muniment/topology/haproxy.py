@@ -33,6 +33,9 @@ a request, 320 KiB 0.7 ms, this 0.2 ms."""
 MAX_CONNECTIONS = 2000
 """Of clients; each takes two file descriptors."""
 
+SHORTEST_START_MS = 1000
+"""The gateway calls itself ready this long after its start at the earliest; every node was checked by then."""
+
 _SYNCING = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "eth_syncing", "params": []}, separators=(",", ":"))
 
 _GLOBAL = f"""\
@@ -44,6 +47,7 @@ global
     # Two gateways on one port would each get a part of the connections: the second one must fail instead.
     noreuseport
     tune.bufsize {BUFFER_BYTES}
+    set-var proc.started date(0,ms)
 """
 
 _DEFAULTS = """\
@@ -110,9 +114,11 @@ def _rpc_frontend(listen: Endpoint) -> str:
     return f"""\
 frontend rpc
     bind {_address(listen)}
+    # Until its first check a node counts as up: right for requests, wrong for whoever waits until all is ready.
+    acl checked date(0,ms),sub(proc.started) gt {SHORTEST_START_MS}
     acl fit nbsrv(rpc) gt 0
     http-request set-log-level silent if METH_GET {{ path /health }}
-{_answer(200, ready=True, cause="", condition="METH_GET { path /health } fit")}
+{_answer(200, ready=True, cause="", condition="METH_GET { path /health } fit checked")}
 {_answer(503, ready=False, cause="no node is fit", condition="METH_GET { path /health }")}
     use_backend ws if {{ hdr(upgrade) -i websocket }}
     default_backend rpc
