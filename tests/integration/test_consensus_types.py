@@ -1,4 +1,4 @@
-"""Promise: the chain runs with each of GoQuorum's four consensus types, and survives the loss of one node and of all."""
+"""Promise: the chain runs with all four consensus types of GoQuorum, and survives the loss of one node and of all."""
 
 from __future__ import annotations
 

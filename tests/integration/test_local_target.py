@@ -27,13 +27,17 @@ pytestmark = pytest.mark.engines
 
 SECRET = "not for everybody's eyes"
 SERVER = """
-import http.server, os, sys
+import http.server, os, signal, sys
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         body = open(self.path[1:], "rb").read() if self.path != "/" else str(os.getpid()).encode()
         self.send_response(200)
         self.end_headers()
         self.wfile.write(body)
+    def log_message(self, *args):
+        # As a Go program does it: who writes to a closed pipe dies.
+        os.write(2, b"request\\n")
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 print("serving", os.environ["MUNIMENT_WORKLOAD"], flush=True)
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
@@ -202,6 +206,8 @@ def test_killed_supervisor_is_said_and_mended_by_apply(rig: Rig) -> None:
     pids = rig.apply()
     os.kill(rig.supervisor(), signal.SIGKILL)
     wait_until("the supervisor to be gone", lambda: "supervisor" in rig.target.fault(), timeout=SOON)
+    for _ in range(3):
+        assert {name: rig.pid(name) for name in pids} == pids
     orphans = rig.target.observe()
     assert {name: process.pid for name, process in orphans.items()} == pids
     rig.target.apply(rig.topology())

@@ -8,6 +8,8 @@ from typing import Any
 
 import libipld
 
+DAG_PB = 0x70
+
 
 def read_varint(data: bytes, at: int) -> tuple[int, int]:
     """The number at `at` and where the next thing begins."""
@@ -72,7 +74,7 @@ def files_below(root: bytes, blocks: dict[bytes, bytes], path: str = "") -> Iter
     """Path and CID of every file below a directory."""
     for name, child, _ in links(blocks[root]):
         below = f"{path}/{name.decode()}".lstrip("/")
-        if child in blocks and (1, b"\x08\x01") in fields(blocks[child]):
+        if child[1] == DAG_PB and child in blocks and (1, b"\x08\x01") in fields(blocks[child]):
             yield from files_below(child, blocks, below)
         else:
             yield below, child

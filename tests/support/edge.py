@@ -110,6 +110,7 @@ class Rig:
         """Start all, and wait until the gateway knows all three nodes as fit."""
         for process in self.processes.values():
             process.start()
+        await self.wait("alpha-gateway", "rpc", "/health", 200)
         await self.wait_agent("/live", 200)
         await self.wait_gateway(dict.fromkeys(self.nodes, True))
 
@@ -148,14 +149,18 @@ class Rig:
 
     async def wait_agent(self, path: str, status: int) -> str:
         """Wait until the agent answers `path` with `status`; its body."""
+        return await self.wait("alpha-agent", "api", path, status)
+
+    async def wait(self, workload: str, port: str, path: str, status: int) -> str:
+        """Wait until a workload answers `path` with `status`; its body."""
 
         async def probe() -> str:
-            got, body = await get(self.url("alpha-agent", "api") + path)
+            got, body = await get(self.url(workload, port) + path)
             if got != status:
-                raise NotYetError(f"the agent says {got}: {body}")
+                raise NotYetError(f"it says {got}: {body}")
             return body
 
-        return await wait_for(f"{status} at {path}", probe, timeout=SETTLED)
+        return await wait_for(f"{status} at {workload}{path}", probe, timeout=SETTLED)
 
     def _node(self, name: str, root: Path) -> Process:
         ports = [str(self.addresses.listen(name, port).port) for port in ("rpc", "ws")]

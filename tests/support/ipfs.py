@@ -28,7 +28,7 @@ from muniment.kernel.errors import TemporaryError
 from muniment.kernel.waiting import NotYetError, wait_for
 from muniment.spec.model import Consortium, Ipfs, Member, Replication
 from muniment.topology import ipfs, multiaddr
-from muniment.topology.model import Program, Workload
+from muniment.topology.model import Workload
 
 SETTLED = 60.0
 """Seconds for the mesh or a pin to come about on a busy machine."""
@@ -68,7 +68,7 @@ class LoopbackAddresses:
 class Peers:
     """`count` peers of member alpha. Use it as a context manager: at the end nothing runs any more."""
 
-    def __init__(self, engines: Mapping[Program, Path], root: Path, base: int, count: int = 3) -> None:
+    def __init__(self, engines: Mapping[str, Path], root: Path, base: int, count: int = 3) -> None:
         self.root = root
         self._engines = engines
         self.addresses = LoopbackAddresses(base, root)
@@ -80,7 +80,7 @@ class Peers:
         spec = Consortium(
             name="test",
             ipfs=Ipfs(replication=Replication(min=2, max=3), storage_max="10GB"),
-            members={"alpha": Member(nodes=1, peers=count)},
+            members={"alpha": Member(nodes=1, peers=count, notary=False)},
         )
         keys = {f"{index}": (libp2p.new_peer_key(), libp2p.new_peer_key()) for index in range(1, count + 1)}
         for index, (kubo, cluster) in keys.items():
@@ -113,20 +113,26 @@ class Peers:
         """A client of the cluster service of peer `index` (from 1)."""
         return ClusterClient(self.workloads[f"alpha-cluster-{index}"].port("api").url, password)
 
+    def rendered(self, name: str) -> dict[Path, str]:
+        """Where the workload's files are, and their rendered text."""
+        addresses = self.addresses
+        return {
+            Path((addresses.data(name) if file.in_data else addresses.config(name)) / file.path): file.text
+            for file in self.workloads[name].files
+        }
+
     def materialise(self, name: str) -> None:
         """Write the workload's files, as a target does before every start."""
-        workload = self.workloads[name]
-        for file in workload.files:
-            root = self.addresses.data(name) if file.in_data else self.addresses.config(name)
-            path = Path(root / file.path)
+        for path, rendered in self.rendered(name).items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            text = _MARKER.sub(lambda marker: self._secrets[marker.group(1)].strip(), file.text)
+            text = _MARKER.sub(lambda marker: self._secrets[marker.group(1)].strip(), rendered)
             path.write_text(text, encoding="utf-8")
-            path.chmod(0o600 if text != file.text else 0o644)
+            path.chmod(0o600 if text != rendered else 0o644)
 
     def start(self, *names: str) -> None:
-        """Start these workloads, all of them when none is named."""
-        for name in names or tuple(self.workloads):
+        """Start these workloads; when none is named, all that do not run."""
+        for name in names or [name for name in self.workloads if name not in self.running]:
+            assert name not in self.running, f"{name} runs already"
             self.materialise(name)
             self._processes[name] = self.spawn(self.workloads[name])
 
@@ -165,6 +171,9 @@ class Peers:
 
     def peerstore(self, index: int) -> Path:
         return Path(self.addresses.config(f"alpha-cluster-{index}") / "peerstore")
+
+    def swarm_key(self, index: int) -> Path:
+        return Path(self.addresses.data(f"alpha-kubo-{index}") / "swarm.key")
 
     async def wait_mesh(self, indexes: Collection[int] = (), *, connect: bool = True) -> None:
         """Wait until each of these peers (all when none is named) sees all of them.

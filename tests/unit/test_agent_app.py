@@ -14,6 +14,7 @@ from muniment.agent.maintenance import Maintenance
 from muniment.agent.mending import PeerWatch
 from muniment.agent.mesh import Peer
 from muniment.agent.watch import STANDSTILL, NodeWatch
+from muniment.clients.kubo import KuboId
 from muniment.kernel.errors import TemporaryError
 
 pytestmark = pytest.mark.anyio
@@ -32,8 +33,12 @@ class FakeNode:
 class FakeKubo:
     """A kubo connected to one sibling."""
 
-    def __init__(self, *links: str) -> None:
+    def __init__(self, peer_id: str, *links: str) -> None:
+        self.peer_id = peer_id
         self.links = set(links)
+
+    async def id(self) -> KuboId:
+        return KuboId(self.peer_id, ())
 
     async def swarm_peers(self) -> set[str]:
         return self.links
@@ -59,7 +64,7 @@ class Agent:
         peers = (Peer("kubo-1", "K1", "cluster-1", "C1"), Peer("kubo-2", "K2", "cluster-2", "C2"))
         self.peers = PeerWatch(
             peers,
-            {"kubo-1": FakeKubo("far"), "kubo-2": FakeKubo()},
+            {"kubo-1": FakeKubo("K1", "far"), "kubo-2": FakeKubo("K2")},
             {"cluster-1": FakeCluster(), "cluster-2": FakeCluster()},
             {"K1": "/ip4/127.0.0.1/tcp/1", "K2": "/ip4/127.0.0.1/tcp/2", "F": "/ip4/127.0.0.1/tcp/3"},
         )

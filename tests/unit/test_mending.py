@@ -9,6 +9,7 @@ import pytest
 
 from muniment.agent.mending import LONGEST_RETRY, PeerWatch
 from muniment.agent.mesh import Peer
+from muniment.clients.kubo import KuboId
 from muniment.kernel.errors import PermanentError, TemporaryError
 
 pytestmark = pytest.mark.anyio
@@ -20,12 +21,16 @@ ADDRESSES = {"K1": "/ip4/127.0.0.1/tcp/1", "K2": "/ip4/127.0.0.1/tcp/2", "F": "/
 class FakeKubo:
     """A kubo whose connections succeed when it is told so."""
 
-    def __init__(self, links: Iterable[str]) -> None:
+    def __init__(self, peer_id: str, links: Iterable[str]) -> None:
+        self.peer_id = peer_id
         self.links = set(links)
         self.dialled: list[str] = []
         self.error: Exception | None = None
         self.connects = False
         self.was_dialled = asyncio.Event()
+
+    async def id(self) -> KuboId:
+        return KuboId(self.peer_id, ())
 
     async def swarm_peers(self) -> set[str]:
         if self.error is not None:
@@ -58,7 +63,7 @@ class Rig:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.kubos = {"kubo-1": FakeKubo({"K2", "F"}), "kubo-2": FakeKubo({"K1", "F"})}
+        self.kubos = {"kubo-1": FakeKubo("K1", {"K2", "F"}), "kubo-2": FakeKubo("K2", {"K1", "F"})}
         self.clusters = {name: FakeCluster({"C1", "C2"}) for name in ("cluster-1", "cluster-2")}
         self.watch = PeerWatch(PEERS, self.kubos, self.clusters, ADDRESSES, clock=lambda: self.now)
 
@@ -133,6 +138,18 @@ async def test_a_cluster_service_that_hangs_is_not_ready_and_its_sibling_is() ->
     rig.clusters["cluster-1"].seen = {"C1"}
     await rig.poll()
     assert rig.causes == {"cluster-2": "did not answer within 2 s"}
+
+
+async def test_another_kubo_or_cluster_service_at_the_address_is_found_out() -> None:
+    rig = Rig()
+    rig.kubos["kubo-2"].peer_id = "K9"
+    rig.clusters["cluster-1"].seen = {"C2"}
+    await rig.poll()
+    assert rig.causes == {
+        "kubo-2": "another kubo (K9) answers at its address: end it",
+        "cluster-1": "another cluster service answers at its address: end it",
+        "cluster-2": "its kubo-2 does not answer",
+    }
 
 
 async def test_it_runs_and_mends_until_cancelled() -> None:

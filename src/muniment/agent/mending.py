@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from muniment.agent.mesh import Peer, PeerFitness, View, judge, missing_links
+from muniment.clients.kubo import KuboId
 from muniment.kernel.errors import PermanentError, TemporaryError
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,9 @@ LONGEST_RETRY = 8.0
 
 class KuboDoor(Protocol):
     """A kubo as the watch sees it. All methods raise `TemporaryError` or `PermanentError`."""
+
+    async def id(self) -> KuboId:
+        """Who answers."""
 
     async def swarm_peers(self) -> set[str]:
         """Peer IDs it is connected to."""
@@ -103,15 +107,20 @@ class PeerWatch:
         return self._due_attempts()
 
     async def _view(self, peer: Peer) -> View:
-        links, sees = await asyncio.gather(
-            _asked(self._kubos[peer.kubo_name].swarm_peers()), _asked(self._clusters[peer.cluster_name].sees())
-        )
+        links, sees = await asyncio.gather(_asked(self._links(peer)), _asked(self._clusters[peer.cluster_name].sees()))
         return View(
             kubo_cause=links if isinstance(links, str) else "",
             links=frozenset() if isinstance(links, str) else frozenset(links),
             cluster_cause=sees if isinstance(sees, str) else "",
             sees=frozenset() if isinstance(sees, str) else frozenset(sees),
         )
+
+    async def _links(self, peer: Peer) -> set[str]:
+        kubo = self._kubos[peer.kubo_name]
+        answering = (await kubo.id()).peer_id
+        if answering != peer.kubo_id:
+            raise PermanentError(f"another kubo ({answering}) answers at its address: end it")
+        return await kubo.swarm_peers()
 
     def _judge(self) -> None:
         judged = judge(self._peers, self.views)

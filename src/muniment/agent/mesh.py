@@ -31,7 +31,7 @@ class View:
     """Peer IDs that the kubo is connected to."""
     cluster_cause: str = ""
     sees: frozenset[str] = frozenset()
-    """Peer IDs of the cluster peers that the cluster service knows as present."""
+    """Peer IDs of the cluster peers that the cluster service knows as present, itself included."""
 
 
 @dataclass(frozen=True)
@@ -81,5 +81,7 @@ def _unlinked(peer: Peer, view: View, answering: Sequence[Peer]) -> str:
 
 
 def _unseen(peer: Peer, view: View, answering: Sequence[Peer]) -> str:
+    if peer.cluster_id not in view.sees:
+        return "another cluster service answers at its address: end it"
     missing = [other.cluster_name for other in answering if other != peer and other.cluster_id not in view.sees]
     return f"does not see {', '.join(missing)}" if missing else ""

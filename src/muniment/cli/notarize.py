@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 import stamina.instrumentation
 
-from muniment.cli import progress
 from muniment.cli.notarizing import Notarizing, Order, Outcome
+from muniment.cli.progress import listener as progress_listener
 from muniment.cli.sources import Source, collect
 from muniment.clients.notary import DEFAULT_PATIENCE_SECONDS, NotaryClient
 from muniment.kernel.errors import InputError, MunimentError
@@ -84,7 +84,7 @@ def notarize(
     address = url or notary_of(state)
     # Its own hooks would write to standard output, which belongs to --json.
     stamina.instrumentation.set_on_retry_hooks([])
-    with progress.listener() as listener:
+    with progress_listener() as listener:
         outcome = asyncio.run(_run(sources, address, Order(wait, timeout, receipts), patience, listener))
     if as_json:
         click.echo(json.dumps(outcome.document(sources), ensure_ascii=False, indent=2))

@@ -30,6 +30,7 @@ MAX_KEY_BYTES: Final = 256
 DRAIN_BYTES: Final = 16 * 2**20
 """So much of a refused upload is still read: a client that is cut off while it sends may not see the answer."""
 
+LINES_AT_A_TIME: Final = 100
 CAUSE_HEADER: Final = "X-Muniment-Cause"
 _PROBLEM = "application/problem+json"
 _NDJSON = "application/x-ndjson"
@@ -234,5 +235,10 @@ async def _drain(body: AsyncIterator[bytes]) -> None:
 
 
 async def _lines(documents: AsyncIterator[str]) -> AsyncIterator[str]:
+    lines = []
     async for document in documents:
-        yield document + "\n"
+        lines.append(document + "\n")
+        if len(lines) == LINES_AT_A_TIME:
+            yield "".join(lines)
+            lines.clear()
+    yield "".join(lines)

@@ -236,9 +236,10 @@ def load_account(keystore: Path, passphrase: Path) -> LocalAccount:
     """
     encrypted, words = _secret_text(keystore), _secret_text(passphrase).strip()
     try:
-        claimed = str(json.loads(encrypted)["address"]).lower().removeprefix("0x")
+        document = json.loads(encrypted)
+        claimed = str(document["address"]).lower().removeprefix("0x")
         account: LocalAccount = Account.from_key(Account.decrypt(encrypted, words))
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, NotImplementedError, ArithmeticError) as error:
         if "MAC mismatch" in str(error):
             raise InputError(
                 f"the passphrase in {passphrase} does not open {keystore}: restore the right one"

@@ -46,8 +46,11 @@ async def wait_for_state(
     while True:
         behind = [identifier for identifier, view in views.items() if view.state < state]
         left = deadline - time.monotonic()
-        if not behind or left <= 0:
+        if not behind:
             return views
+        if left <= 0:
+            # Batches that did not move may have a cause by now.
+            return views | await store.views(behind)
         await progress.next(min(left, RECHECK_SECONDS))
         # All files of one batch move together: one of each is enough to ask for.
         by_batch = {views[identifier].batch: identifier for identifier in behind}

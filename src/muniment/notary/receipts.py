@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -74,13 +75,17 @@ class Receipts:
         for start in range(0, len(files), AT_A_TIME):
             some = files[start : start + AT_A_TIME]
             pending = await self._store.statements_of([file.id for file in some if file.batch is None])
+            materials = []
             for file in some:
                 if file.batch is None:
-                    yield self._cut(Material(file.name, pending[file.id], None, None))
+                    materials.append(Material(file.name, pending[file.id], None, None))
                     continue
                 if file.batch not in batches:
                     batches[file.batch] = await self._batch(file.batch)
-                yield self._cut(_material(file, batches[file.batch]))
+                materials.append(_material(file, batches[file.batch]))
+            # Thousands of them take long enough to keep everybody else waiting.
+            for text in await asyncio.to_thread(list, map(self._cut, materials)):
+                yield text
 
     async def _batch(self, number: int) -> _Batch:
         batch = await self._store.batch(number)

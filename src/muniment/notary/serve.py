@@ -21,6 +21,7 @@ from muniment.kernel.errors import InputError, TemporaryError
 from muniment.notary.acceptor import MakeStatement
 from muniment.notary.app import Api
 from muniment.notary.content import ClusterStore, Peer
+from muniment.notary.cutting import receipt_cut
 from muniment.notary.ledger import Ledger, load_account
 from muniment.notary.readiness import Check, Readiness
 from muniment.notary.receipts import Receipts
@@ -37,6 +38,7 @@ GRACE_SECONDS: Final = 3
 
 KEEP_ALIVE_SECONDS: Final = 75
 SPOOL: Final = "spool"
+SALTS_AT_ONCE: Final = 256
 
 _log = logging.getLogger(__name__)
 
@@ -133,7 +135,7 @@ async def _running(settings: Settings) -> AsyncIterator[tuple[Notary, Readiness]
         )
         notary = Notary(
             Doors(store, content, ledger, _statements(settings.network, settings.member)),
-            Receipts(store, settings),
+            Receipts(store, receipt_cut(settings, ledger.submitter)),
             spool,
             settings.batch,
             settings.origin,
@@ -170,15 +172,25 @@ def _usable(peer: PeerSettings, cluster: ClusterClient) -> Check:
 
 
 def _statements(network: str, member: str) -> MakeStatement:
+    salts = _salts()
+
     def make(file: FileSummary, received_at: int) -> bytes:
         return Statement(
             digest=multihash(file.sha256),
             size=file.size,
             cid=file.cid,
-            salt=secrets.token_bytes(SALT_BYTES),
+            salt=next(salts),
             received_at=received_at,
             network=network,
             member=member,
         ).encode()
 
     return make
+
+
+def _salts() -> Iterator[bytes]:
+    """A fresh salt for every leaf; many are drawn at once, since each call of the system costs as much as a digest."""
+    while True:
+        drawn = secrets.token_bytes(SALT_BYTES * SALTS_AT_ONCE)
+        for start in range(0, len(drawn), SALT_BYTES):
+            yield drawn[start : start + SALT_BYTES]

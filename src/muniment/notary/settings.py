@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -61,7 +61,7 @@ class Settings(Strict):
     network: str
     """The consortium's name; it stands in every statement."""
     chain_id: int = Field(ge=1)
-    consensus: str
+    consensus: Literal["qbft", "ibft", "raft", "clique"]
     contract: str = Field(pattern=r"^0x[0-9a-fA-F]{40}$")
     confirmations: int = Field(default=0, ge=0)
     """Blocks that must follow an anchor's block before it counts; 0 where blocks are final at once."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
+import importlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,10 +16,9 @@ from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
-from sqlalchemy.engine import Connection, Engine, make_url
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.engine import Connection, Engine
 
-from muniment.kernel.errors import InputError, MunimentError, PermanentError, TemporaryError
+from muniment.kernel.errors import MunimentError, PermanentError, TemporaryError
 from muniment.notary.errors import DiskFullError
 
 SQLITE_FILE: Final = "notary.sqlite"
@@ -29,8 +28,6 @@ BUSY_SECONDS: Final = 5
 READERS: Final = 4
 """Threads that read SQLite; one more writes."""
 
-RECYCLE_SECONDS: Final = 1800
-_DRIVERS = {"postgresql": "postgresql+asyncpg", "mysql": "mysql+asyncmy", "mariadb": "mysql+asyncmy"}
 _WRITES = "muniment_writes"
 
 P = ParamSpec("P")
@@ -61,22 +58,10 @@ def open_database(url: str, password: str | None, data_dir: Path) -> Database:
     """
     if url == "sqlite":
         return SqliteDatabase(data_dir / SQLITE_FILE)
-    try:
-        parsed = make_url(url)
-        driver = _DRIVERS[parsed.drivername]
-    except (exc.ArgumentError, KeyError) as error:
-        raise InputError(
-            f"the database URL {url!r} names no known database: use sqlite, postgresql:// or mysql://"
-        ) from error
-    return ServerDatabase(
-        create_async_engine(
-            parsed.set(drivername=driver, password=password),
-            pool_pre_ping=True,
-            pool_recycle=RECYCLE_SECONDS,
-            isolation_level="READ COMMITTED",
-            connect_args={"charset": "utf8mb4"} if driver.startswith("mysql") else {},
-        )
-    )
+    # SQLAlchemy's asyncio part takes a quarter of a second to import, and SQLite does not need it.
+    server = importlib.import_module("muniment.notary.store_server")
+    database: Database = server.open_server(url, password)
+    return database
 
 
 class SqliteDatabase:
@@ -115,31 +100,6 @@ class SqliteDatabase:
                 return work(connection, *arguments, **options)
 
         return await asyncio.get_running_loop().run_in_executor(threads, transaction)
-
-
-class ServerDatabase:
-    """A database server (PostgreSQL, MySQL, MariaDB)."""
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-
-    async def read(self, work: Work[P, T], *arguments: P.args, **options: P.kwargs) -> T:
-        """See `Database`."""
-        return await self.write(work, *arguments, **options)
-
-    async def write(self, work: Work[P, T], *arguments: P.args, **options: P.kwargs) -> T:
-        """See `Database`."""
-        with mapped():
-            async with self._engine.begin() as connection:
-                return await connection.run_sync(functools.partial(_call, work, arguments, options))
-
-    async def close(self) -> None:
-        """See `Database`."""
-        await self._engine.dispose()
-
-
-def _call(work: Callable[..., T], arguments: tuple[Any, ...], options: dict[str, Any], connection: Connection) -> T:
-    return work(connection, *arguments, **options)
 
 
 def _sqlite_engine(path: Path) -> Engine:

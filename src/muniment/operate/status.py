@@ -62,6 +62,8 @@ class Status:
         """Why the verdict is not ok: what stopped serving first, then the first few workloads; empty when it is ok."""
         causes = [self.fault] if self.fault else []
         causes += self._down()
+        if not self._anything_runs():
+            return "; ".join(causes)
         causes += _first(f"{part.name}: {self.observations[part.name].cause}" for part in self.unready)
         return "; ".join(causes)
 
@@ -84,10 +86,13 @@ class Status:
     def _missing_validators(self) -> int:
         return sum(part.validator for part in self.unready)
 
+    def _anything_runs(self) -> bool:
+        return any(seen.process.running for seen in self.observations.values())
+
     def _down(self) -> list[str]:
         """What does not serve at all, in words; empty when everything serves somehow."""
         record = self.record
-        if not any(observation.process.running for observation in self.observations.values()):
+        if not self._anything_runs():
             return [f"{record.consortium} is stopped: `muniment up` starts it"]
         found = []
         missing = self._missing_validators()

@@ -2,8 +2,8 @@
 
 Everything that can be derived is derived and compared by `muniment.proof.verify`; the copies in the envelope are for
 people and programs that only look. Unknown members are an error, and every size is bounded, so that a receipt from
-anywhere may be read. Level `pending`: accepted; `batched`: its place in a tree is fixed; `anchored`: the chain holds the
-tree's root.
+anywhere may be read. Level `pending`: accepted; `batched`: its place in a tree is fixed; `anchored`: the chain holds
+the tree's root.
 """
 
 from __future__ import annotations
@@ -164,12 +164,9 @@ def build(
 
     Raises `MalformedError` when `leaf` is not a statement.
     """
-    if anchor is not None:
-        level = Level.ANCHORED
-    else:
-        level = Level.BATCHED if log is not None else Level.PENDING
+    level = Level.PENDING if log is None else Level.BATCHED
     return Receipt(
-        level=level,
+        level=level if anchor is None else Level.ANCHORED,
         subject=subject_of(statement.decode(leaf), name_hint),
         statement=leaf,
         log=log,

@@ -17,6 +17,7 @@ from muniment.proof import batch, statement
 from muniment.proof.contract import CODE_HASH, CONTRACT_ADDRESS, Anchored, Entry
 from muniment.proof.merkle import BrokenPathError, leaf_hash, root_from_path
 from muniment.proof.receipt import Anchor, Receipt, subject_of
+from muniment.proof.statement import Statement
 from muniment.proof.unixfs import FileSummary
 
 
@@ -96,7 +97,7 @@ class TransactionFacts:
 
 @dataclass(frozen=True, slots=True)
 class ChainFacts:
-    """What a node answered. Only the first two are known of a chain that is not trusted.
+    """What one node answered at one moment. Of a chain without the known contract only the first two count.
 
     `block_time` is in seconds since 1970.
     """
@@ -109,11 +110,6 @@ class ChainFacts:
     block_hash: str = ""
     block_time: int = 0
     transaction: TransactionFacts | None = None
-
-    @property
-    def trusted_for(self) -> int | None:
-        """The chain's ID when it holds the known contract."""
-        return self.chain_id if self.code_hash == CODE_HASH else None
 
 
 def check_offline(file: FileSummary, receipt: Receipt) -> tuple[Step, ...]:
@@ -135,7 +131,7 @@ def check_offline(file: FileSummary, receipt: Receipt) -> tuple[Step, ...]:
             {"copy in the envelope": (receipt.subject, subject_of(said, receipt.subject.name_hint))},
         ),
         _tree(receipt),
-        _batch(receipt, batch.origin_of(said.network, said.member)),
+        _batch(receipt, said),
     )
 
 
@@ -144,7 +140,7 @@ def check_chain(receipt: Receipt, facts: ChainFacts) -> tuple[Step, ...]:
     anchor, log, held = receipt.anchor, receipt.log, receipt.batch
     if anchor is None or log is None or held is None:
         return not_asked("the receipt is not anchored yet: fetch it again from its notary")
-    trust = _trust(anchor, statement.decode(receipt.statement).network, facts)
+    trust = _trust(anchor, facts)
     if trust.state is not State.OK:
         return (trust, *not_asked("the chain is not trusted")[1:])
     if facts.head < anchor.block_number:
@@ -216,7 +212,7 @@ def _tree(receipt: Receipt) -> Step:
     )
 
 
-def _batch(receipt: Receipt, origin: str) -> Step:
+def _batch(receipt: Receipt, said: Statement) -> Step:
     log, held = receipt.log, receipt.batch
     if log is None or held is None:
         return Step("batch", State.NOT_CHECKED, "the receipt is pending: fetch it again from its notary")
@@ -227,19 +223,19 @@ def _batch(receipt: Receipt, origin: str) -> Step:
         {
             "root": (header.root.hex(), log.root.hex()),
             "size": (header.size, log.tree_size),
-            "origin": (header.origin, origin),
+            "origin": (header.origin, batch.origin_of(said.network, said.member)),
+            "network": (said.network if receipt.anchor is None else receipt.anchor.network, said.network),
         },
     )
 
 
-def _trust(anchor: Anchor, network: str, facts: ChainFacts) -> Step:
+def _trust(anchor: Anchor, facts: ChainFacts) -> Step:
     return _step(
         TRUST_STEP,
         f"{anchor.contract} of chain {anchor.chain_id} has the known code",
         {
             "address": (anchor.contract.lower(), CONTRACT_ADDRESS.lower()),
             "chain": (anchor.chain_id, facts.chain_id),
-            "network": (anchor.network, network),
             "code": (CODE_HASH.hex(), facts.code_hash.hex()),
         },
     )

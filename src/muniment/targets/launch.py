@@ -5,8 +5,8 @@ second. It makes the directories, writes the rendered files anew, prepares the d
 lost, and executes the program in its own place: the supervisor sees one process.
 
 What it finds in the description (written by `targets.rendering`): `program`, `arguments`, `environment`, `data`,
-`directories`, `files` (source, target, mode), `prepare` (arguments, creates) or null, `starts` (a file that gets one
-`+` per start).
+`directories`, `files` (source, target, mode), `prepare` (arguments, creates) or null, `log`, `starts` (a file that gets
+one `+` per start).
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ OPEN_FILES = 65536
 def main(description: Path) -> None:
     """Launch what `description` says; does not return unless it fails."""
     launch = json.loads(description.read_bytes())
+    redirect(Path(launch["log"]))
     note_start(Path(launch["starts"]))
     for directory in (launch["data"], *launch["directories"]):
         Path(directory).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -49,6 +50,16 @@ def main(description: Path) -> None:
         run_prepare(launch, data)
     raise_limit()
     os.execve(launch["program"][0], [*launch["program"], *launch["arguments"]], launch["environment"])  # noqa: S606
+
+
+def redirect(log: Path) -> None:
+    """Send standard output and standard error to the end of `log`, from here on without the supervisor's help: a pipe
+    to it would end with it, and with the pipe every program that writes to it (SIGPIPE)."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+        os.dup2(descriptor, stream.fileno())
+    os.close(descriptor)
 
 
 def note_start(starts: Path) -> None:

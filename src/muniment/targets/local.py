@@ -20,7 +20,7 @@ from muniment.targets.base import Process
 from muniment.targets.launch import STARTED, place
 from muniment.targets.loopback import run_directory
 from muniment.targets.ports import check_ports
-from muniment.targets.rendering import LAUNCH, Rendered, Renderer, Secrets, check_path, starts_file
+from muniment.targets.rendering import LAUNCH, Rendered, Renderer, Secrets, check_path, log_file, starts_file
 from muniment.targets.supervision import ENDED_STATES, Places, Supervisor, configuration
 from muniment.topology.model import Topology, Workload
 
@@ -124,7 +124,7 @@ class LocalTarget:
 
     def show_log(self, workload: str, *, lines: int, follow: bool) -> None:
         """`logs` by the workload's name. Raises `InputError` when it has none yet."""
-        path = self._places.log_of(workload)
+        path = log_file(self._state, workload)
         if not path.exists():
             raise InputError(f"{workload} has no log in {path.parent}: it was not started yet (`muniment status`)")
         command = ["tail", "-n", str(lines), *(["-F"] if follow else []), "--", str(path)]

@@ -120,6 +120,7 @@ class Renderer:
                 {"source": str(self._state / file.source), "target": str(file.target), "mode": file.mode}
                 for file in files
             ],
+            "log": str(log_file(self._state, workload.name)),
             "prepare": prepare and {"arguments": prepare.arguments, "creates": str(prepare.creates)},
             "program": self._program(workload),
             "stop_seconds": workload.stop_seconds,
@@ -150,6 +151,11 @@ class _File:
 def starts_file(state: Path, workload: str) -> Path:
     """The file that counts the workload's starts."""
     return state / "run" / f"{workload}.starts"
+
+
+def log_file(state: Path, workload: str) -> Path:
+    """What the workload writes to standard output and standard error."""
+    return state / "logs" / f"{workload}.log"
 
 
 def check_path(state: Path) -> None:

@@ -26,7 +26,6 @@ from muniment.targets.rendering import STATE_VARIABLE, WORKLOAD_VARIABLE, Render
 ANSWER_SECONDS = 30.0
 START_SECONDS = 30.0
 LOG_BYTES = "10MB"
-OLD_LOGS = 3
 ENDED_STATES = frozenset({"STOPPED", "FATAL", "UNKNOWN"})
 """States that supervisord leaves only when told to; one that has EXITED is started again within a second."""
 
@@ -54,10 +53,6 @@ class Places:
         """What supervisord says."""
         return self.state / "logs" / "supervisord.log"
 
-    def log_of(self, workload: str) -> Path:
-        """What the workload writes to standard output and standard error."""
-        return self.state / "logs" / f"{workload}.log"
-
 
 def configuration(places: Places, workloads: Iterable[Rendered]) -> str:
     """The text of supervisord.conf. It holds no secret."""
@@ -72,22 +67,25 @@ nodaemon=false
 silent=true
 {own}logfile={_quoted_value(places.log)}
 logfile_maxbytes={LOG_BYTES}
-logfile_backups={OLD_LOGS}
+logfile_backups=1
 pidfile={_quoted_value(places.state / "run" / "supervisord.pid")}
 childlogdir={_quoted_value(places.state / "logs")}
 directory={_quoted_value(places.state)}
 
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+
+[rpcinterface:muniment]
+supervisor.rpcinterface_factory=muniment.targets.extension:make
+directory={_quoted_value(places.state / "logs")}
 """
     return head + "".join(_program(places, workload) for workload in workloads)
 
 
 def _program(places: Places, workload: Rendered) -> str:
-    command = shlex.join([sys.executable, "-I", "-S", str(Path(launch.__file__)), str(workload.launch)])
     return f"""
 [program:{workload.name}]
-command={_quoted_value(command)}
+command={_quoted_value(_python(launch.__file__, workload.launch))}
 environment={WORKLOAD_VARIABLE}="{workload.name}",MUNIMENT_RENDERED="{workload.digest}"
 autostart=true
 autorestart=true
@@ -98,10 +96,13 @@ stopwaitsecs={workload.stop_seconds}
 stopasgroup=true
 killasgroup=true
 redirect_stderr=true
-stdout_logfile={_quoted_value(places.log_of(workload.name))}
-stdout_logfile_maxbytes={LOG_BYTES}
-stdout_logfile_backups={OLD_LOGS}
+stdout_logfile=NONE
 """
+
+
+def _python(script: str, argument: Path) -> str:
+    """A command that runs a script of ours: without site packages, for the sake of its start."""
+    return shlex.join([sys.executable, "-I", "-S", script, str(argument)])
 
 
 def _quoted_value(value: object) -> str:

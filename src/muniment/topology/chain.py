@@ -166,7 +166,7 @@ class _Node:
             *("--miner.gastarget", gas),
             *("--miner.gaslimit", gas),
             *("--miner.gasprice", "0"),
-            *("--miner.recommit", "1s"),
+            *("--miner.recommit", "3s"),
             *("--miner.etherbase", self.node.coinbase),
         )
 

@@ -69,7 +69,7 @@ defaults
     timeout http-request 30s
     timeout http-keep-alive 65s
     timeout queue 5s
-    # GoQuorum itself ends a request after 30 s (node/defaults.go).
+    # GoQuorum itself ends a request after 30 s (rpc.DefaultHTTPTimeouts).
     timeout server 35s
     timeout tunnel 1h
     timeout check 2s
