@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -17,6 +20,7 @@ from web3 import Web3
 from web3.contract.contract import ContractFunction
 from web3.exceptions import ContractCustomError
 
+from muniment.cli.sources import digest
 from muniment.clients.quorum import QuorumClient
 from muniment.identity.model import account_paths
 from muniment.kernel.errors import PermanentError, TemporaryError
@@ -24,7 +28,13 @@ from muniment.kernel.waiting import NotYetError, wait_for
 from muniment.notary.ledger import ANCHOR_GAS, Ledger, load_account
 from muniment.notary.values import Anchor, Outbox
 from muniment.proof import contract
+from muniment.proof import receipt as receipts
+from muniment.proof.batch import BatchHeader
 from muniment.proof.contract import CONTRACT_ADDRESS, Head, accumulate
+from muniment.proof.merkle import Tree
+from muniment.proof.receipt import Log, Receipt, build
+from muniment.proof.statement import Statement, multihash
+from muniment.proof.verify import Verdict
 from tests.support import rpc
 from tests.support.goquorum import Chain
 from tests.support.ports import port_block
@@ -366,6 +376,79 @@ async def test_the_ledger_sees_a_pause(ledger: Ledger, deployed: Deployed) -> No
     finally:
         deployed.send(deployed.functions.pause(False))
     await ledger.check()
+
+
+@pytest.mark.anyio
+async def test_a_file_is_verified_against_the_chain_in_flat_memory(
+    ledger: Ledger, client: QuorumClient, tmp_path: Path
+) -> None:
+    file = tmp_path / "sparse"
+    with file.open("wb") as stream:
+        stream.truncate(2 * 2**30)
+    summary = digest(file)
+    leaf = Statement(
+        digest=multihash(summary.sha256),
+        size=summary.size,
+        cid=summary.cid,
+        salt=fresh(),
+        received_at=1_700_000_000_000,
+        network="contract",
+        member="alpha",
+    ).encode()
+    tree = Tree([leaf])
+    header = BatchHeader("contract/alpha", 1, bytes(32), 1, tree.root, 0, 1)
+    outbox = ledger.sign(tree.root, 1, header.digest(), 0)
+    await ledger.send(outbox.raw)
+    anchor = await mined(ledger, outbox, tree.root)
+    receipt = build(
+        leaf,
+        log=Log(leaf_index=0, tree_size=1, root=tree.root, path=()),
+        header=header.encode(),
+        anchor=receipts.Anchor(
+            type="goquorum-qbft",
+            network="contract",
+            chain_id=CHAIN_ID,
+            contract=CONTRACT_ADDRESS,
+            submitter=ledger.submitter,
+            seq=anchor.seq,
+            block_number=anchor.block_number,
+            block_hash=bytes.fromhex(anchor.block_hash[2:]),
+            block_time=anchor.block_time,
+            transaction=bytes.fromhex(anchor.transaction[2:]),
+        ),
+    )
+    url = client.url
+    assert verified(tmp_path, file, receipt, url) == "proved"
+    small = tmp_path / "small"
+    small.write_bytes(b"")
+    assert verified(tmp_path, small, receipt, url) == "disproved"
+    false = receipt.model_copy(update={"anchor": receipt.anchor.model_copy(update={"seq": anchor.seq + 1})})
+    assert verified(tmp_path, file, false, url) == "disproved"
+
+
+def verified(folder: Path, file: Path, receipt: Receipt, url: str) -> str:
+    """The verdict of the command, which may not use more memory than its libraries take."""
+    (folder / "receipt").write_text(receipt.to_json())
+    command = [
+        sys.executable,
+        "-m",
+        "muniment",
+        "verify",
+        file,
+        "--receipt",
+        folder / "receipt",
+        "--rpc",
+        url,
+        "--json",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        told = json.loads(process.stdout.read())
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == Verdict(told["verdict"]).exit_status
+    assert usage.ru_maxrss < 150 * 1024
+    return str(told["verdict"])
 
 
 def test_gas_stays_what_it_is(deployed: Deployed) -> None:

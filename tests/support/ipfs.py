@@ -206,11 +206,11 @@ class Peers:
 
 async def _sees(cluster: ClusterClient, wanted: set[str]) -> None:
     try:
-        missing = wanted - await cluster.sees()
+        missing = wanted - (await cluster.sees() & await cluster.candidates())
     except TemporaryError as error:
         raise NotYetError(str(error)) from error
     if missing:
-        raise NotYetError(f"does not see {missing}")
+        raise NotYetError(f"does not see {missing}, or gives them nothing")
 
 
 def _identities(keys: Mapping[str, tuple[str, str]]) -> Identities:

@@ -8,37 +8,55 @@ from dataclasses import dataclass, field
 
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
+from eth_utils import keccak
 
 from tests.support import rpc
 
+RESEND_SECONDS = 4.0
+"""Longer than a few blocks: what is unmined by then may be lost."""
 
-def send_transaction(url: str, account: LocalAccount, nonce: int, chain_id: int) -> str:
-    """Sign and send an empty transfer to oneself with gas price 0; returns its hash."""
+
+def send_raw(url: str, raw: bytes) -> str:
+    """Send signed bytes; that the pool or the chain has them already is as good. Returns the hash."""
+    try:
+        return str(rpc.call(url, "eth_sendRawTransaction", "0x" + raw.hex()))
+    except rpc.RpcError as refusal:
+        if any(known in str(refusal) for known in ("already known", "known transaction", "nonce too low")):
+            return "0x" + keccak(raw).hex()
+        raise
+
+
+def sign_transaction(account: LocalAccount, nonce: int, chain_id: int) -> bytes:
+    """An empty transfer to oneself with gas price 0."""
     signed = account.sign_transaction(
         {"to": account.address, "value": 0, "gas": 21000, "gasPrice": 0, "nonce": nonce, "chainId": chain_id}
     )
-    try:
-        return str(rpc.call(url, "eth_sendRawTransaction", "0x" + signed.raw_transaction.hex()))
-    except rpc.RpcError as failure:
-        # A gateway that repeats a request on another node may meet its own first attempt there.
-        if "already known" in str(failure) or "known transaction" in str(failure):
-            return "0x" + signed.hash.hex()
-        raise
+    return bytes(signed.raw_transaction)
+
+
+def send_transaction(url: str, account: LocalAccount, nonce: int, chain_id: int) -> str:
+    """Sign and send an empty transfer; returns its hash."""
+    return send_raw(url, sign_transaction(account, nonce, chain_id))
 
 
 @dataclass
 class Writer:
-    """Sends transactions every `interval` seconds until it is stopped; `sent` maps hash to nonce."""
+    """Sends transactions every `interval` seconds until it is stopped.
+
+    As a client of a chain must, it sends its unmined transactions again: what a node had accepted and not yet passed on
+    dies with the node. `sent` holds the hashes in order of the nonces.
+    """
 
     url: str
     interval: float = 0.1
-    sent: dict[str, int] = field(default_factory=dict)
+    sent: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Writer:
         self._account: LocalAccount = Account.create()
         self._chain_id = int(rpc.call(self.url, "eth_chainId"), 16)
+        self._raw: list[bytes] = []
         self._thread = threading.Thread(target=self._write, daemon=True)
         self._thread.start()
         return self
@@ -48,14 +66,23 @@ class Writer:
         self._thread.join()
 
     def _write(self) -> None:
-        nonce = 0
+        resend_at = time.monotonic() + RESEND_SECONDS
         while not self._stop.is_set():
             try:
-                self.sent[send_transaction(self.url, self._account, nonce, self._chain_id)] = nonce
-                nonce += 1
+                raw = sign_transaction(self._account, len(self._raw), self._chain_id)
+                self.sent.append(send_raw(self.url, raw))
+                self._raw.append(raw)
+                if time.monotonic() > resend_at:
+                    self._resend()
+                    resend_at = time.monotonic() + RESEND_SECONDS
             except (OSError, rpc.RpcError) as error:
                 self.failures.append(str(error))
             self._stop.wait(self.interval)
+
+    def _resend(self) -> None:
+        mined = int(rpc.call(self.url, "eth_getTransactionCount", self._account.address, "latest"), 16)
+        for raw in self._raw[mined:]:
+            send_raw(self.url, raw)
 
 
 @dataclass

@@ -287,7 +287,6 @@ def other_address(text: str) -> str:
         '"text"',
         "\x00",
         KEYSTORE[: len(KEYSTORE) // 2],
-        KEYSTORE.replace("aes-128-ctr", "rot13"),
         KEYSTORE.replace("scrypt", "md5"),
         KEYSTORE.replace('"version": 3', '"version": 9').replace('"version":3', '"version":9'),
         other_address(KEYSTORE),

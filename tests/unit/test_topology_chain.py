@@ -84,14 +84,26 @@ def test_the_command_line_of_a_validator() -> None:
     assert " ".join(node.arguments) == (
         "--config /config/alpha-1/geth.toml --datadir /data/alpha-1 --nodekey /config/alpha-1/nodekey"
         " --networkid 1337 --syncmode full --gcmode archive --snapshot=false --cache 128"
-        " --miner.gastarget 700000000 --miner.gaslimit 700000000 --miner.gasprice 0 --miner.recommit 1s"
+        " --miner.gastarget 700000000 --miner.gaslimit 700000000 --miner.gasprice 0"
         f" --miner.etherbase {ALPHA.nodes[0].coinbase}"
         " --nodiscover --permissioned --nat none --maxpeers 50"
         " --http --http.addr 10.0.0.1 --http.port 8545 --http.api eth,net,web3,txpool"
         " --http.vhosts localhost,alpha-1.example,alpha-gateway.example"
         " --ws --ws.addr 10.0.0.1 --ws.port 8546 --ws.api eth,net,web3,txpool"
         " --ipcpath /run/alpha-1/geth.ipc --metrics --metrics.addr 10.0.0.1 --metrics.port 6060 --verbosity 3 --mine"
+        " --miner.recommit 3500ms"
     )
+
+
+@pytest.mark.parametrize(
+    ("validators", "milliseconds"),
+    [(1, 3500), (4, 3500), (6, 3500), (7, 1000 + 2000 + 4000 + 500), (10, 1000 + 2000 + 4000 + 8000 + 500)],
+)
+def test_recommitting_never_keeps_dead_proposers_rounds_from_ending(validators: int, milliseconds: int) -> None:
+    spec = Consortium.model_validate({"members": {"alpha": {"nodes": validators, "peers": 2}}})
+    many = made.consortium(made.member("alpha", first_key=1, nodes=validators))
+    node = nodes(spec, many, Fixed(), GENESIS)[0]
+    assert option(node, "--miner.recommit") == f"{milliseconds}ms"
 
 
 def test_the_engine_is_initialised_with_the_same_key_and_volume() -> None:

@@ -71,7 +71,7 @@ def foreground(record: Record, target: Target, *, stop: Callable[[], object]) ->
 
 async def _watch(record: Record, target: Target) -> None:
     over = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, over.set)
     last = ""
     async with ReadinessClient() as client:

@@ -18,6 +18,9 @@ USER = "muniment"
 PINNED = "pinned"
 """The status of a peer that holds all of the content."""
 
+ALLOCATED_BY = ("tag:group", "freespace")
+"""Metrics that a peer must have announced lately to be given content (allocator.balanced.allocate_by)."""
+
 DEFAULT_TIMEOUT = 60.0
 """A peer that hangs delays its siblings' answers by up to 40 s (libp2p's keep-alive); then they answer."""
 
@@ -79,13 +82,18 @@ class ClusterClient(EngineHttp):
         """Peer IDs of the cluster peers that it knows as present."""
         return set((await self.id()).peers)
 
+    async def candidates(self) -> set[str]:
+        """Peer IDs that this peer would allocate content to; seconds after a start not yet all that it sees."""
+        known = [await self.metrics(name) for name in ALLOCATED_BY]
+        return set.intersection(*({metric.peer_id for metric in metrics if metric.valid} for metrics in known))
+
     async def pin(
         self, cid: str, *, minimum: int, maximum: int, allocations: Sequence[str] = (), name: str = ""
     ) -> frozenset[str]:
         """Ask for `cid` to be pinned on `minimum` to `maximum` peers, on `allocations` rather than on others.
 
-        `allocations` are cluster peer IDs. Returns the peer IDs that it was allocated to. Asking again for the same is
-        harmless.
+        `allocations` are cluster peer IDs; one that is no candidate at the moment is passed over, and another takes its
+        place. Returns the peer IDs that it was allocated to. Asking again for the same is harmless.
         """
         parameters: dict[str, str | int] = {
             "mode": "recursive",

@@ -238,7 +238,7 @@ def load_account(keystore: Path, passphrase: Path) -> LocalAccount:
     try:
         document = json.loads(encrypted)
         claimed = str(document["address"]).lower().removeprefix("0x")
-        account: LocalAccount = Account.from_key(Account.decrypt(encrypted, words))
+        account: LocalAccount = Account.from_key(Account.decrypt(document, words))
     except (ValueError, LookupError, TypeError, AttributeError, NotImplementedError, ArithmeticError) as error:
         if "MAC mismatch" in str(error):
             raise InputError(

@@ -1,10 +1,10 @@
 """What runs inside supervisord, by its own door for extensions (`rpcinterface_factory`): quick restarts, small logs.
 
-- **Quick restarts.** supervisord looks for dead children when its poll returns, and starts them anew after the poll after
-  that; with nothing to read a poll takes a second (supervisord.py, `runforever`). Here the death of a child ends the
-  poll at once (SIGCHLD through a pipe), and the next one does not wait. A gateway is back in a few hundredths of a second.
+- **Quick restarts.** supervisord looks for dead children when its poll returns, and starts them anew after the next
+  poll; with nothing to read a poll takes a second (supervisord.py, `runforever`). Here the death of a child ends the
+  poll at once (SIGCHLD through a pipe), and the next one does not wait: the launcher runs a tenth of a second later.
 - **Small logs.** Workloads write to their log files themselves (`targets.launch` says why), so supervisord cannot limit
-  them. Once a minute a log that has grown too long is copied and cut; workloads append, so they go on at the new end.
+  them. Once a minute a log that has grown too long is copied and cut; writers append, so they go on at the new end.
 """
 
 from __future__ import annotations

@@ -25,7 +25,6 @@ from muniment.targets.rendering import STATE_VARIABLE, WORKLOAD_VARIABLE, Render
 
 ANSWER_SECONDS = 30.0
 START_SECONDS = 30.0
-LOG_BYTES = "10MB"
 ENDED_STATES = frozenset({"STOPPED", "FATAL", "UNKNOWN"})
 """States that supervisord leaves only when told to; one that has EXITED is started again within a second."""
 
@@ -56,7 +55,7 @@ class Places:
 
 def configuration(places: Places, workloads: Iterable[Rendered]) -> str:
     """The text of supervisord.conf. It holds no secret."""
-    own = f"user={_quoted_value(_user())}\n" if os.geteuid() == 0 else ""
+    own = f"user={os.geteuid()}\n" if os.geteuid() == 0 else ""
     head = f"""\
 [unix_http_server]
 file={_quoted_value(places.socket)}
@@ -66,8 +65,7 @@ chmod=0700
 nodaemon=false
 silent=true
 {own}logfile={_quoted_value(places.log)}
-logfile_maxbytes={LOG_BYTES}
-logfile_backups=1
+logfile_maxbytes=0
 pidfile={_quoted_value(places.state / "run" / "supervisord.pid")}
 childlogdir={_quoted_value(places.state / "logs")}
 directory={_quoted_value(places.state)}
@@ -108,10 +106,6 @@ def _python(script: str, argument: Path) -> str:
 def _quoted_value(value: object) -> str:
     # supervisord expands %(...)s in its values.
     return str(value).replace("%", "%%")
-
-
-def _user() -> str:
-    return str(os.geteuid())
 
 
 class Supervisor:

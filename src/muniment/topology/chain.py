@@ -11,6 +11,11 @@ Every flag was tried on the real engine. What is not obvious:
   member's gateway are reached by. Anything else is refused, so that a web page cannot reach a node by rebinding a name.
 - **Where devp2p listens** has no flag for the address; it stands in `geth.toml`. The raft transport always listens on
   all interfaces and knows no authentication (raft/handler.go): with consensus raft, keep its ports behind a firewall.
+- **`--miner.recommit`** (QBFT): how soon a validator that waits with an empty block takes up a transaction, so small is
+  quick. But every such step starts the timer of the round anew (consensus/istanbul/qbft/core/request.go): when it is
+  shorter than the rounds that fail because their proposers are dead, no round ever ends as long as transactions come
+  in, and the chain stands still. Seen with four validators, one killed, and 1 s; with seven, two killed, and 3 s (the
+  engine's default). So it is longer than the rounds of all tolerated dead proposers in a row, at twice the time each.
 - **Peers** are the same sorted list on every node, itself included: with raft the place in `static-nodes.json` is the
   raft ID, so it must not depend on the order of members in an operator's specification.
 - **clique** signs with an account, not with the node key. It is the same key, as a keystore beside the other secrets of
@@ -34,7 +39,7 @@ from muniment.identity.model import (
 )
 from muniment.kernel.encoding import pretty_json
 from muniment.kernel.errors import InputError
-from muniment.spec.model import Consensus, Consortium
+from muniment.spec.model import Chain, Consensus, Consortium
 from muniment.topology.model import Addresses, File, Port, Prepare, Probe, Program, Role, Workload, secret
 
 GENESIS = PurePosixPath("genesis.json")
@@ -55,6 +60,8 @@ FEWEST_PEER_SLOTS = 50
 
 STOP_SECONDS = 30
 
+RECOMMIT_MARGIN_MILLISECONDS = 500
+
 
 def nodes(spec: Consortium, identities: Identities, addresses: Addresses, genesis: str) -> tuple[Workload, ...]:
     """One workload for each node of every own member.
@@ -63,7 +70,7 @@ def nodes(spec: Consortium, identities: Identities, addresses: Addresses, genesi
     """
     peers = pretty_json([_enode(*place) for place in _places(spec, identities, addresses)])
     return tuple(
-        _Node(spec, member, node, addresses).workload(genesis, peers, len(identities.nodes))
+        _Node(spec, member, node, addresses).workload(genesis, peers, identities)
         for member in identities.members
         if member.member in identities.own
         for node in member.nodes
@@ -115,7 +122,7 @@ class _Node:
         self.config = addresses.config(node.name)
         self.data = addresses.data(node.name)
 
-    def workload(self, genesis: str, peers: str, node_count: int) -> Workload:
+    def workload(self, genesis: str, peers: str, identities: Identities) -> Workload:
         """The whole workload."""
         place = ("--datadir", str(self.data), "--nodekey", str(self.config / NODE_KEY))
         agent = Port("api", *self._endpoints(f"{self.member}-agent", "api"))
@@ -128,9 +135,9 @@ class _Node:
                 *("--config", str(self.config / ENGINE_CONFIG)),
                 *place,
                 *self._chain(),
-                *self._network(node_count),
+                *self._network(len(identities.nodes)),
                 *self._interfaces(),
-                *self._consensus(),
+                *self._consensus(len(identities.validators)),
             ),
             ready=Probe(f"{agent.url}/nodes/{self.name}/ready"),
             ports=self._ports(),
@@ -166,7 +173,6 @@ class _Node:
             *("--miner.gastarget", gas),
             *("--miner.gaslimit", gas),
             *("--miner.gasprice", "0"),
-            *("--miner.recommit", "3s"),
             *("--miner.etherbase", self.node.coinbase),
         )
 
@@ -191,7 +197,7 @@ class _Node:
             *("--verbosity", "3"),
         )
 
-    def _consensus(self) -> tuple[str, ...]:
+    def _consensus(self, validator_count: int) -> tuple[str, ...]:
         chain = self.spec.chain
         if chain.consensus is Consensus.RAFT:
             port = self.addresses.listen(self.name, "raft").port
@@ -200,7 +206,9 @@ class _Node:
             return ("--raft", "--raftport", str(port), "--raftblocktime", str(milliseconds), *names)
         if not self.node.validator:
             return ()
-        if chain.consensus is not Consensus.CLIQUE:
+        if chain.consensus is Consensus.QBFT:
+            return ("--mine", "--miner.recommit", f"{_recommit_milliseconds(chain, validator_count)}ms")
+        if chain.consensus is Consensus.IBFT:
             return ("--mine",)
         return (
             "--mine",
@@ -235,6 +243,13 @@ class _Node:
 
     def _endpoints(self, workload: str, port: str) -> tuple[Endpoint, Endpoint]:
         return self.addresses.listen(workload, port), self.addresses.reach(workload, port)
+
+
+def _recommit_milliseconds(chain: Chain, validator_count: int) -> int:
+    dead_at_most = max(1, (validator_count - 1) // 3)
+    # Rounds 0, 1, 2 … last 1, 2, 4 … request time-outs; the first begins up to one block period after the last block.
+    rounds = chain.request_timeout_seconds * (2**dead_at_most - 1)
+    return 1000 * (chain.block_period_seconds + rounds) + RECOMMIT_MARGIN_MILLISECONDS
 
 
 def _host_and_port(endpoint: Endpoint) -> str:
