@@ -30,12 +30,10 @@ def specification(base_port: int, **members: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def operators(tmp_path: Path) -> Iterator[tuple[Consortium, Consortium]]:
-    # Three validators and one: two faults of alpha stop the chain, and beta takes part in the quorum.
-    alpha_own = {"nodes": 2, "peers": 2}
-    beta_own = {"nodes": 2, "peers": 0, "notary": False}
+    """Each knows only its own member at first. Two validators each: the quorum of 3 needs both."""
     with port_block() as first, port_block() as second:
-        alpha = Consortium(tmp_path / "alpha", specification(first, alpha=alpha_own, beta=beta_own))
-        beta = Consortium(tmp_path / "beta", specification(second, alpha=alpha_own, beta=beta_own))
+        alpha = Consortium(tmp_path / "alpha", specification(first, alpha={"nodes": 2, "peers": 2}))
+        beta = Consortium(tmp_path / "beta", specification(second, beta={"nodes": 2, "peers": 0, "notary": False}))
         try:
             yield alpha, beta
         finally:
@@ -43,21 +41,33 @@ def operators(tmp_path: Path) -> Iterator[tuple[Consortium, Consortium]]:
             beta.remove()
 
 
+def export(consortium: Consortium, member: str) -> Path:
+    """What this operator gives to the other."""
+    file = consortium.folder / f"{member}.public.yaml"
+    consortium.run("member", "export", member, consortium.spec_file, "--state", consortium.state, "-o", file)
+    return file
+
+
+def join(consortium: Consortium, first: str, **members: Any) -> None:
+    """Put the other member's public file into the specification; alpha stands first for both."""
+    everybody = {**consortium.specification["members"], **members}
+    ordered = {first: everybody.pop(first), **everybody}
+    consortium.specification["members"] = ordered
+    consortium.write_specification()
+
+
 def test_public_files_are_enough(operators: tuple[Consortium, Consortium]) -> None:
     alpha, beta = operators
-    for consortium, own in ((alpha, "alpha"), (beta, "beta")):
-        consortium.run(
-            "member", "export", own, consortium.spec_file, "--state", consortium.state, "-o",
-            consortium.folder / f"{own}.public.yaml",
-        )  # fmt: skip
-    for consortium, other, came_from in ((alpha, "beta", beta), (beta, "alpha", alpha)):
-        shutil.copy(came_from.folder / f"{other}.public.yaml", consortium.folder)
-        consortium.specification["members"][other] = {"identity": f"{other}.public.yaml"}
-        consortium.__post_init__()
-        shutil.rmtree(consortium.state / "identity" / other)
+    alpha_file, beta_file = export(alpha, "alpha"), export(beta, "beta")
+    for secret in (alpha.state / "identity" / "alpha").rglob("*"):
+        assert secret.is_dir() or secret.read_text().strip() not in alpha_file.read_text()
+    shutil.copy(alpha_file, beta.folder)
+    shutil.copy(beta_file, alpha.folder)
     # The secrets of the private swarm are the one thing that operators share by a channel of their own.
     shutil.rmtree(beta.state / "identity" / "consortium")
     shutil.copytree(alpha.state / "identity" / "consortium", beta.state / "identity" / "consortium")
+    join(alpha, "alpha", beta={"identity": beta_file.name})
+    join(beta, "alpha", alpha={"identity": alpha_file.name})
 
     alpha.run("up", alpha.spec_file, "--state", alpha.state, "--detach", "--no-wait")
     beta.up()
@@ -68,5 +78,7 @@ def test_public_files_are_enough(operators: tuple[Consortium, Consortium]) -> No
     with Writer(ours):
         head = alpha.wait_blocks(ours, 3, timeout=BLOCKS)
     wait_until(
-        "beta to have alpha's block", lambda: rpc.block_hash(theirs, head) == rpc.block_hash(ours, head), timeout=BLOCKS
+        "beta to have alpha's block",
+        lambda: rpc.block_hash(theirs, head) == rpc.block_hash(ours, head),
+        timeout=BLOCKS,
     )

@@ -47,6 +47,10 @@ class Consortium:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.state = self.folder / "state"
         self.spec_file = self.folder / "consortium.yaml"
+        self.write_specification()
+
+    def write_specification(self) -> None:
+        """Write the specification file anew."""
         self.spec_file.write_text(yaml.safe_dump(self.specification, sort_keys=False))
 
     def run(self, *arguments: str | Path, check: bool = True, timeout: float = 300) -> subprocess.CompletedProcess[str]:

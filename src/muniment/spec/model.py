@@ -153,7 +153,7 @@ class Ports(Strict):
     """Ports of the local target."""
 
     base: int = Field(default=21000, ge=1024, le=30000)
-    """First port on 127.0.0.1; every member takes 400 from here on, in the order of the specification.
+    """First port on 127.0.0.1; every member that runs here takes 400 from here on, in the order of the specification.
     All stay below the ephemeral range (32768), so that no outgoing connection can sit on one."""
 
 
@@ -188,11 +188,11 @@ class Consortium(Strict):
 
     @model_validator(mode="after")
     def _ports_are_enough(self) -> Self:
-        end = self.ports.base + PORTS_PER_MEMBER * len(self.members)
+        end = self.ports.base + PORTS_PER_MEMBER * len(self.own_members)
         if end > EPHEMERAL_PORTS:
             raise ValueError(
-                f"ports.base is {self.ports.base}, and {len(self.members)} members take {PORTS_PER_MEMBER} ports each,"
-                f" up to {end}: it must be at most {EPHEMERAL_PORTS - PORTS_PER_MEMBER * len(self.members)}"
+                f"ports.base is {self.ports.base}, and {len(self.own_members)} members of ours take {PORTS_PER_MEMBER} ports each,"
+                f" up to {end}: it must be at most {EPHEMERAL_PORTS - PORTS_PER_MEMBER * len(self.own_members)}"
             )
         return self
 

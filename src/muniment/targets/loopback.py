@@ -1,6 +1,7 @@
 """Addresses on one machine: everything listens on 127.0.0.1, at ports counted from `ports.base`.
 
-Every member has 400 ports, in the order of the specification: gateway +0 to +2, notary +3, agent +4, node i from
+Every member that runs here has 400 ports, in the order of the specification (members of other operators take none, so
+that a member keeps its ports when others join): gateway +0 to +2, notary +3, agent +4, node i from
 10 * i on, peer i from 200 + 10 * (i - 1) on.
 """
 
@@ -40,7 +41,7 @@ class LoopbackAddresses:
         self._state = PurePosixPath(state)
         self._run = PurePosixPath(run_directory(state))
         self._first = {
-            member: spec.ports.base + PORTS_PER_MEMBER * position for position, member in enumerate(spec.members)
+            member: spec.ports.base + PORTS_PER_MEMBER * position for position, member in enumerate(spec.own_members)
         }
 
     def listen(self, workload: str, port: str) -> Endpoint:
