@@ -65,10 +65,12 @@ def workloads_of(indexes: Iterable[int]) -> list[str]:
     return [name for index in indexes for name in (f"alpha-cluster-{index}", f"alpha-kubo-{index}")]
 
 
-async def stored_batch(peers: Peers, contents: Sequence[bytes], on: Sequence[int] = (1, 2)) -> directory.Directory:
+async def stored_batch(
+    peers: Peers, contents: Sequence[bytes], on: Sequence[int] = (1, 2), width: int = 1
+) -> directory.Directory:
     """Store files as one batch on the peers `on`, and wait until both say that they hold it pinned."""
     summaries = [unixfs.summary_of(content) for content in contents]
-    built = directory.build((f"file {number}", summary) for number, summary in enumerate(summaries))
+    built = directory.build((f"{number:0{width}d}", summary) for number, summary in enumerate(summaries))
 
     async def chunks() -> AsyncIterator[bytes]:
         for chunk in car(built.root, built.nodes, ((s, (c,)) for s, c in zip(summaries, contents, strict=True))):
@@ -87,8 +89,8 @@ async def stored_batch(peers: Peers, contents: Sequence[bytes], on: Sequence[int
     return built
 
 
-async def wait_pinned(peers: Peers, cid: str, *, ask: int) -> None:
-    """Wait until two peers say that they hold `cid` pinned."""
+async def wait_pinned(peers: Peers, cid: str, *, ask: int, copies: int = 2) -> None:
+    """Wait until so many peers say that they hold `cid` pinned."""
 
     async def probe() -> None:
         try:
@@ -96,7 +98,7 @@ async def wait_pinned(peers: Peers, cid: str, *, ask: int) -> None:
                 status = await cluster.pin_status(cid)
         except TemporaryError as error:
             raise NotYetError(str(error)) from error
-        if list(status.values()).count(PINNED) < 2:
+        if list(status.values()).count(PINNED) < copies:
             raise NotYetError(str(status))
 
     await wait_for(f"the pin of {cid}", probe, timeout=SETTLED)
@@ -129,19 +131,26 @@ async def test_a_batch_is_held_by_two_peers_and_read_from_the_third(peers: Peers
     contents = [b"", b"a small file", random.Random(1).randbytes(3 * MIB + 5), bytes(MIB)]
     built = await stored_batch(peers, contents)
     for number, content in enumerate(contents):
-        assert await read(peers, 3, f"{built.root}/{built.path_of(f'file {number}')}") == content
+        assert await read(peers, 3, f"{built.root}/{built.path_of(str(number))}") == content
         assert await read(peers, 3, unixfs.cid_of(content)) == content
     pinned = [await pinned_as(peers, index, built.root) for index in (1, 2, 3)]
     assert sorted(map(str, pinned)) == ["None", "recursive", "recursive"]
 
 
+async def test_a_batch_with_an_empty_file_reaches_a_peer_that_was_not_given_it(peers: Peers) -> None:
+    built = await stored_batch(peers, [b"", os.urandom(16)])
+    async with peers.cluster(1) as cluster:
+        await cluster.pin(built.root, minimum=3, maximum=3)
+    await wait_pinned(peers, built.root, ask=1, copies=3)
+
+
 async def test_the_ipfs_command_finds_files_by_path_also_in_a_split_directory(
     peers: Peers, ipfs_engines: dict[str, Path]
 ) -> None:
-    built = await stored_batch(peers, [f"file number {number}".encode() for number in range(9000)])
-    path = built.path_of("file 8888")
+    built = await stored_batch(peers, [f"file number {number}".encode() for number in range(3000)], width=200)
+    path = built.path_of(f"{2888:0200d}")
     assert "/" in path
-    assert ipfs_command(peers, ipfs_engines, "cat", f"{built.root}/{path}") == b"file number 8888"
+    assert ipfs_command(peers, ipfs_engines, "cat", f"{built.root}/{path}") == b"file number 2888"
 
 
 @pytest.mark.parametrize("size", [0, 1, MIB - 1, MIB, MIB + 1, 30 * MIB + 12_345])
@@ -179,7 +188,7 @@ async def test_the_mesh_the_pins_and_the_peerstore_survive(peers: Peers, fault: 
     await peers.wait_mesh()
     assert {index: peers.peerstore(index).read_text() for index in (1, 2, 3)} == rendered
     await wait_pinned(peers, built.root, ask=order[0])
-    assert await read(peers, 3, f"{built.root}/{built.path_of('file 0')}") == content
+    assert await read(peers, 3, f"{built.root}/{built.path_of('0')}") == content
 
 
 async def test_a_pin_that_was_confirmed_survives_that_everything_is_killed_at_once(peers: Peers) -> None:

@@ -1,4 +1,4 @@
-"""The contract on a chain of one node, used as a stranger would: web3.py and the compiler's ABI, none of our encodings."""
+"""The contract on a chain of one node, used as a stranger would: by web3.py and the ABI, not by our encodings."""
 
 from __future__ import annotations
 

@@ -241,6 +241,12 @@ def test_kubo_keeps_blocks_in_flatfs_and_the_identity_of_its_store_agrees(kubo: 
     assert text(kubo, "version") == "18\n"
 
 
+def test_every_kubo_has_the_empty_block_since_nobody_would_send_it(kubo: Workload) -> None:
+    assert text(kubo, "blocks/SHARDING") == "/repo/flatfs/shard/v1/next-to-last/2\n"
+    # Where kubo 0.42 puts the block after `ipfs block put` of nothing.
+    assert text(kubo, "blocks/QV/CIQOHMGEIKMPYHAUTL57JSEZN64SIJ5OIHSGJG4TJSSJLGI3PBJLQVI.data") == ""
+
+
 def test_kubo_imports_by_the_products_profile(kubo: Workload) -> None:
     imports = document(kubo, "config")["Import"]
     assert imports["CidVersion"] == 1

@@ -248,7 +248,7 @@ class _Node:
 def _recommit_milliseconds(chain: Chain, validator_count: int) -> int:
     dead_at_most = max(1, (validator_count - 1) // 3)
     # Rounds 0, 1, 2 … last 1, 2, 4 … request time-outs; the first begins up to one block period after the last block.
-    rounds = chain.request_timeout_seconds * (2**dead_at_most - 1)
+    rounds = chain.request_timeout_seconds * ((1 << dead_at_most) - 1)
     return 1000 * (chain.block_period_seconds + rounds) + RECOMMIT_MARGIN_MILLISECONDS
 
 

@@ -10,6 +10,8 @@ address filter (the profile `server` rejects every private address).
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +30,7 @@ SHUTDOWN_TIMEOUT_SECONDS = 60
 """After this time a stop that hangs ends by itself; kubo's own limit is 12 hours (config/internal.go)."""
 
 _BLOOM_FILTER_BYTES = 1 << 20
+_SHARDING = "/repo/flatfs/shard/v1/next-to-last/2"
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,20 @@ def repository(kubo: Kubo) -> tuple[File, ...]:
         _in_data("version", f"{REPOSITORY_VERSION}\n"),
         _in_data("datastore_spec", _datastore_identity(datastore)),
         _in_data("swarm.key", secret(SWARM_KEY) + "\n"),
+        _in_data("blocks/SHARDING", f"{_SHARDING}\n"),
+        _in_data(f"blocks/{_empty_block()}", ""),
     )
+
+
+def _empty_block() -> str:
+    """Where flatfs keeps the block of the empty file.
+
+    Every kubo must have it from the beginning: no kubo ever sends an empty block to another (boxo
+    bitswap/server/internal/decision/engine.go, `blockSize != 0`), so that a peer that lacks it could never complete a
+    batch with an empty file in it. The name is the multihash in base32 (boxo datastore/dshelp).
+    """
+    key = base64.b32encode(b"\x12\x20" + hashlib.sha256(b"").digest()).decode().rstrip("=")
+    return f"{key[-3:-1]}/{key}.data"
 
 
 def _addresses(kubo: Kubo) -> dict[str, Any]:
@@ -97,7 +113,7 @@ def _datastore() -> dict[str, Any]:
                 "mountpoint": "/blocks",
                 "path": "blocks",
                 "prefix": "flatfs.datastore",
-                "shardFunc": "/repo/flatfs/shard/v1/next-to-last/2",
+                "shardFunc": _SHARDING,
                 "sync": False,
             },
             {
