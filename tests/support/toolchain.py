@@ -8,7 +8,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-
 ENSURE = """
 import json, sys
 from muniment.engines.build import ensure_engines

@@ -152,7 +152,7 @@ class _Build:
 
         arguments = ("list", "-deps", self.source.package)
         self._go("its sources could not be fetched", module, count, *arguments)
-        return sum(1 for _ in (self.work / "output").open("rb"))
+        return (self.work / "output").read_bytes().count(b"\n")
 
     def _compile(self, module: Path, target: Path, total: int) -> None:
         target.parent.mkdir()
