@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from muniment.kernel.errors import MunimentError, TemporaryError
+from muniment.kernel.errors import MunimentError, PermanentError, TemporaryError
 from muniment.kernel.waiting import NotYetError, wait_for
 from muniment.notary.batches import directory_of
 from muniment.notary.intake import take_raw
@@ -98,6 +98,7 @@ class FakeLedger:
         self.anchors: dict[bytes, Anchor] = {}
         self.sizes: dict[bytes, int] = {}
         self.nonce = 0
+        self.digests: dict[bytes, bytes] = {}
         self.sent: list[bytes] = []
         self.mining = True
 
@@ -112,7 +113,7 @@ class FakeLedger:
         self.sent.append(raw)
         if not self.mining:
             return
-        root_hex, size, _digest, nonce = json.loads(raw)
+        root_hex, size, digest, nonce = json.loads(raw)
         if nonce != self.nonce:
             return
         self.nonce += 1
@@ -122,12 +123,15 @@ class FakeLedger:
         if root not in self.anchors:
             seq = len(self.anchors) + 1
             self.sizes[root] = size
+            self.digests[root] = bytes.fromhex(digest)
             self.anchors[root] = Anchor(transaction, seq, "0x" + "ab" * 32, 1_700_000_000 + seq, 0, seq)
 
     async def confirmation(self, transaction: str, root: bytes) -> Anchor | None:
         return self.anchors.get(root) if transaction in self.mined else None
 
-    async def lookup(self, root: bytes) -> Anchor | None:
+    async def lookup(self, root: bytes, digest: bytes | None = None) -> Anchor | None:
+        if digest is not None and self.digests.get(root, digest) != digest:
+            raise PermanentError("this root was anchored with the header of another batch")
         return self.anchors.get(root)
 
 

@@ -111,7 +111,7 @@ def test_no_fitting_go_and_none_to_be_had(machine: Machine, version: str | None)
 
 
 def test_broken_sums_fail_with_the_log(machine: Machine) -> None:
-    machine.go("geth", on_list="echo 'verifying one@v1: checksum mismatch' >&2; exit 1")
+    machine.go("geth", on_list="echo 'verifying one@v1: checksum mismatch' >&2; echo 'For more, see help.' >&2; exit 1")
     with pytest.raises(
         PermanentError, match=r"sources could not be fetched \(verifying one@v1: checksum mis"
     ) as failure:

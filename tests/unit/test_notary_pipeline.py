@@ -67,6 +67,23 @@ async def sent(rig: Rig, times: int) -> None:
     await wait_for("the transaction to be sent", enough, timeout=SETTLED)
 
 
+async def test_a_root_anchored_with_another_header_is_not_taken_for_ours(tmp_path: Path) -> None:
+    """As after a database was restored to an older state: the root fits, the batch header does not."""
+    rig = Rig(tmp_path)
+    await rig.start()
+    rig.ledger.mining = False
+    await rig.upload([b"x"])
+    await sent(rig, 1)
+    batch = await rig.store.batch(1)
+    assert batch is not None
+    await rig.stop()
+    rig.ledger.anchors[batch.fixed.root] = Anchor("0x" + "cd" * 32, 1, "0x" + "ab" * 32, 1_700_000_001, 0, 1)
+    rig.ledger.digests[batch.fixed.root] = bytes(32)
+    await rig.start()
+    await batch_with_cause(rig, 1, "another batch")
+    await rig.stop()
+
+
 async def test_a_nonce_that_another_took_is_replaced(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     await rig.start()

@@ -7,6 +7,7 @@ version: what is in place can be used. A lock for each engine keeps two builds a
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -26,6 +27,11 @@ from muniment.engines.toolchain import find_c_compiler, find_go
 from muniment.kernel.errors import MissingToolError, PermanentError
 from muniment.kernel.events import Listener, Step, ignore
 from muniment.kernel.files import sync_directory, unwritable
+
+TELLING = re.compile(r"error:|mismatch|undefined|dial tcp|cannot|not found|[Tt]imeout|No such|no space left|denied")
+"""Lines of a build's output that say why it failed."""
+
+MOST_OF_A_CAUSE = 200
 
 
 @dataclass(frozen=True)
@@ -181,11 +187,14 @@ class _Build:
             os.fsync(stream.fileno())
 
     def _go(self, failure: str, module: Path, on_line: Callable[[str], None], *arguments: str) -> None:
-        last: list[str] = []
+        causes: list[str] = []
+        last = ""
 
         def remember(line: str) -> None:
-            if line.strip():
-                last[:] = [line.strip()]
+            nonlocal last
+            last = line.strip() or last
+            if TELLING.search(line):
+                causes.append(line.strip())
             on_line(line)
 
         status = run_logged(
@@ -197,9 +206,10 @@ class _Build:
             on_line=remember,
         )
         if status != 0:
-            why = f" ({last[0][:200]})" if last else ""
+            # What comes after the first cause mostly follows from it.
+            why = (causes or [last])[0][:MOST_OF_A_CAUSE]
             raise PermanentError(
-                f"{self.engine.name} could not be built, {failure}{why}: the whole output is in {self.log}"
+                f"{self.engine.name} could not be built, {failure} ({why}): the whole output is in {self.log}"
             )
 
 

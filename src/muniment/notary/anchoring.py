@@ -64,8 +64,9 @@ class Anchoring:
 
     async def _earlier(self, batch: Batch, outbox: Outbox) -> Anchor | None:
         """The anchor from an earlier try, by the kept transaction or by any other."""
-        root = batch.fixed.root
-        return await self._mined(outbox, root) or await self._ledger.lookup(root)
+        fixed = batch.fixed
+        # The digest tells a database that was restored to an older state, where the root fits and the header does not.
+        return await self._mined(outbox, fixed.root) or await self._ledger.lookup(fixed.root, fixed.digest)
 
     async def _used_up(self, batch: Batch, outbox: Outbox) -> bool:
         """Whether the kept transaction can anchor no more: it was refused, or another one took its nonce."""

@@ -118,5 +118,8 @@ class Ledger(Protocol):
         Raises `PermanentError` when it was mined and refused.
         """
 
-    async def lookup(self, root: bytes) -> Anchor | None:
-        """The anchor of `root`, whichever transaction made it."""
+    async def lookup(self, root: bytes, digest: bytes | None = None) -> Anchor | None:
+        """The anchor of `root`, whichever transaction made it.
+
+        Raises `PermanentError` when `digest` is given and the root was anchored with the header of another batch.
+        """
