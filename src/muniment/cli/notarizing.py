@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from typing import Any, Final
 
 from muniment.cli.sources import Source, digest, read_exactly
 from muniment.clients.notary import NotarisedFile, NotaryClient, NotaryRefusedError, UploadPart
-from muniment.kernel.encoding import pretty_json
+from muniment.kernel.encoding import parse_json, pretty_json
 from muniment.kernel.errors import InputError, IntegrityError
 from muniment.kernel.events import Listener, Step
 from muniment.kernel.files import write_atomically
@@ -202,4 +201,4 @@ def _write_all(receipts: Sequence[Path], texts: Sequence[str]) -> None:
 
 def pretty(text: str) -> bytes:
     """A receipt as it is kept: the notary's JSON, laid out for people."""
-    return pretty_json(json.loads(text)).encode()
+    return pretty_json(parse_json(text)).encode()

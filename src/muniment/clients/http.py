@@ -6,13 +6,13 @@ What the engine says goes into the message. A status of 4xx means that the reque
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
 import httpx2
 
+from muniment.kernel.encoding import parse_json
 from muniment.kernel.errors import PermanentError, TemporaryError
 
 CONNECT_TIMEOUT = 3.0
@@ -32,20 +32,17 @@ class RefusedError(PermanentError):
         self.status = status
 
 
-class EngineHttp:
-    """Base of the clients. Use them as context managers, or call `close`; one serves any number of tasks.
+class HttpClient:
+    """Base of all clients: kept connections to one address. Use it as a context manager, or call `close`.
 
-    `timeout` (seconds) is the longest wait for the next byte of an answer, and for the next byte to be taken.
+    One client serves any number of tasks. `transport` replaces the network in tests.
     """
-
-    engine = "the engine"
-    """What errors call it."""
 
     def __init__(
         self,
         url: str,
         *,
-        timeout: float,
+        timeout: httpx2.Timeout,
         credentials: tuple[str, str] | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
@@ -53,7 +50,7 @@ class EngineHttp:
         self._http = httpx2.AsyncClient(
             base_url=self.url,
             auth=credentials,
-            timeout=httpx2.Timeout(timeout, connect=CONNECT_TIMEOUT),
+            timeout=timeout,
             transport=transport,
             # Proxies of the environment are for the outside world; certificates are only loaded where they are used.
             trust_env=False,
@@ -69,6 +66,27 @@ class EngineHttp:
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+
+
+class EngineHttp(HttpClient):
+    """Base of the clients of kubo, cluster and privacy manager.
+
+    `timeout` (seconds) is the longest wait for the next byte of an answer, and for the next byte to be taken.
+    """
+
+    engine = "the engine"
+    """What errors call it."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float,
+        credentials: tuple[str, str] | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        limits = httpx2.Timeout(timeout, connect=CONNECT_TIMEOUT)
+        super().__init__(url, timeout=limits, credentials=credentials, transport=transport)
 
     async def _ask(self, method: str, path: str, **options: Any) -> Any:
         """The JSON of the answer, `None` for an empty one."""
@@ -125,7 +143,7 @@ class EngineHttp:
 
     def _json(self, text: str | bytes) -> Any:
         try:
-            return json.loads(text)
+            return parse_json(text)
         except ValueError as error:
             raise TemporaryError(
                 f"{self.engine} at {self.url} answered with something that is not JSON: try again"
@@ -151,7 +169,7 @@ def _message(body: bytes) -> str:
     """What the engine says, on one line: `Message` (kubo) or `message` (cluster) of a JSON object, else the text."""
     text = body.decode(errors="replace").strip()
     try:
-        document = json.loads(text)
+        document = parse_json(text)
     except ValueError:
         document = {}
     if isinstance(document, dict):

@@ -8,15 +8,16 @@ notarises nothing twice.
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, TypeVar
 
 import httpx2
 import stamina
 
+from muniment.clients.http import HttpClient
+from muniment.kernel.encoding import parse_json
 from muniment.kernel.errors import PermanentError, TemporaryError, WaitTimeoutError
 
 T = TypeVar("T")
@@ -68,7 +69,7 @@ class NotarisedFile:
     cause: str = ""
 
 
-class NotaryClient:
+class NotaryClient(HttpClient):
     """An async client of one notary. Use it as a context manager, or call `close`.
 
     Every method raises `NotaryRefusedError`, and `WaitTimeoutError` when the notary stays away for `patience` seconds.
@@ -82,26 +83,8 @@ class NotaryClient:
         patience: float = DEFAULT_PATIENCE_SECONDS,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
-        self.url = url.rstrip("/")
+        super().__init__(url, timeout=httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS), transport=transport)
         self._patience = patience
-        self._http = httpx2.AsyncClient(
-            base_url=self.url,
-            timeout=httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
-            transport=transport,
-            # Proxies of the environment are for the outside world; certificates are only loaded where they are used.
-            trust_env=False,
-            verify=url.startswith("https://"),
-        )
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_exc: object) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._http.aclose()
 
     async def upload(self, parts: Sequence[UploadPart], *, key: str | None = None) -> list[NotarisedFile]:
         """Upload files in one request, all or none; returns them in order. `key` is made up when it is not given."""
@@ -223,7 +206,7 @@ def _files(answer: httpx2.Response) -> list[NotarisedFile]:
     try:
         return [
             NotarisedFile(f["id"], f["name"], f["size"], f["sha256"], f["cid"], f["state"], f.get("cause", ""))
-            for f in answer.json()["files"]
+            for f in parse_json(answer.content)["files"]
         ]
     except (ValueError, KeyError, TypeError) as error:
         raise PermanentError(f"{answer.url} answers as no notary does: correct the address") from error
@@ -231,6 +214,6 @@ def _files(answer: httpx2.Response) -> list[NotarisedFile]:
 
 def _detail(answer: httpx2.Response) -> str:
     try:
-        return str(json.loads(answer.content)["detail"])
+        return str(parse_json(answer.content)["detail"])
     except (ValueError, KeyError, TypeError):
         return f"{answer.url} answered with status {answer.status_code}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from types import TracebackType
 from typing import Self
 
 import httpx2
+
+from muniment.kernel.encoding import parse_json
 
 PROBE_SECONDS = 5.0
 LONGEST_CAUSE = 300
@@ -47,7 +48,7 @@ class ReadinessClient:
 def _cause(body: str) -> str:
     """The field `cause` (ours) or `detail` (RFC 9457) of a JSON body."""
     try:
-        document = json.loads(body)
+        document = parse_json(body)
     except ValueError:
         return ""
     if not isinstance(document, dict):

@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import httpx2
 
-from muniment.kernel.encoding import from_hex, to_hex
+from muniment.clients.http import HttpClient
+from muniment.kernel.encoding import from_hex, parse_json, to_hex
 from muniment.kernel.errors import PermanentError, TemporaryError
 
 DEFAULT_TIMEOUT = 10.0
@@ -39,7 +40,7 @@ class NoAnswerError(TemporaryError):
     """The request was taken and not answered in its time: it may or may not have been carried out."""
 
 
-class QuorumClient:
+class QuorumClient(HttpClient):
     """An async client of one JSON-RPC address. Use it as a context manager, or call `close`.
 
     `timeout` (seconds) limits each request as a whole. `transport` replaces the network in tests. Connections are kept
@@ -49,23 +50,9 @@ class QuorumClient:
     def __init__(
         self, url: str, *, timeout: float = DEFAULT_TIMEOUT, transport: httpx2.AsyncBaseTransport | None = None
     ) -> None:
-        self.url = url
+        super().__init__(url, timeout=httpx2.Timeout(timeout), transport=transport)
         self.timeout = timeout
         self._ids = itertools.count(1)
-        # Proxies of the environment are for the outside world; certificates are only loaded where they are used.
-        self._http = httpx2.AsyncClient(
-            timeout=timeout, transport=transport, trust_env=False, verify=url.startswith("https://")
-        )
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_exc: object) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._http.aclose()
 
     async def call(self, method: str, params: Sequence[Any] = ()) -> Any:
         """The result of one call. Raises `TemporaryError` or `RpcError`."""
@@ -150,7 +137,7 @@ def _parsed(url: str, response: httpx2.Response) -> Any:
     if status == httpx2.codes.TOO_MANY_REQUESTS or status >= httpx2.codes.INTERNAL_SERVER_ERROR:
         raise TemporaryError(f"{url} answered with status {status}: try again")
     try:
-        return response.json()
+        return parse_json(response.content)
     except ValueError as error:
         if status >= httpx2.codes.BAD_REQUEST:
             raise PermanentError(f"{url} refused the request with status {status}: correct the address") from error

@@ -6,19 +6,17 @@ Public parts are derived from the secrets at every load, so that the two cannot 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
-
-from filelock import FileLock, Timeout
 
 from muniment.identity import duplicates, export, genesis, making, reading
 from muniment.identity.anchoring import allocation
 from muniment.identity.genesis import GenesisFacts
 from muniment.identity.model import Identities, MemberIdentity
 from muniment.identity.secret_files import read_secret
-from muniment.kernel.errors import InputError, IntegrityError, TemporaryError
-from muniment.kernel.files import make_private_directory, unwritable, write_atomically
+from muniment.kernel.errors import InputError, IntegrityError
+from muniment.kernel.files import make_private_directory, write_atomically
+from muniment.kernel.locks import locked
 from muniment.spec.model import Consensus, Consortium, Member
 
 GENESIS = "genesis.json"
@@ -184,19 +182,5 @@ class IdentityStore:
         except IntegrityError as error:
             raise IntegrityError(f"{path}: {error}") from error
 
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        lock = FileLock(self.root / LOCK, timeout=LOCK_SECONDS, mode=0o600)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise TemporaryError(
-                f"another muniment has been making identities in {self.root} for {LOCK_SECONDS:g} s: wait until it"
-                " ends, or end it"
-            ) from error
-        except OSError as error:
-            raise unwritable(self.root, error) from error
-        try:
-            yield
-        finally:
-            lock.release()
+    def _lock(self) -> AbstractContextManager[None]:
+        return locked(self.root / LOCK, doing=f"making identities in {self.root}", timeout=LOCK_SECONDS)

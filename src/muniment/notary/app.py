@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import AsyncIterator, Sequence
 from http import HTTPStatus
@@ -13,6 +12,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from muniment.kernel.encoding import parse_json
 from muniment.kernel.errors import InputError, MunimentError, TemporaryError
 from muniment.notary.errors import DiskFullError, RefusedUploadError, UnknownFileError
 from muniment.notary.intake import expected_digest, take_raw
@@ -215,8 +215,8 @@ async def _identifiers(request: Request) -> list[str]:
         if len(body) > MAX_QUESTION_BYTES:
             raise RefusedUploadError("too many identifiers: ask in several requests", status=413)
     try:
-        ids = json.loads(body)["ids"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        ids = parse_json(body)["ids"]
+    except (ValueError, KeyError, TypeError):
         ids = None
     if not isinstance(ids, list) or not all(isinstance(identifier, str) for identifier in ids):
         raise RefusedUploadError('the body must be {"ids": ["…", …]}')

@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from muniment.kernel.errors import InputError, TemporaryError
+from muniment.kernel.errors import InputError
 from muniment.kernel.files import unwritable
+from muniment.kernel.locks import locked
 from muniment.operate import record as records
 from muniment.operate.record import Record
 
@@ -79,25 +77,12 @@ class State:
                 " choose another place (--state)"
             )
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> AbstractContextManager[None]:
         """Keep other commands from changing what runs here; waits for one that is at it.
 
         Raises `TemporaryError` when it does not end, `InputError` when the place cannot be written.
         """
-        lock = FileLock(self.root / ".lock", timeout=LOCK_SECONDS, mode=0o600)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise TemporaryError(
-                f"another muniment has been at work on {self.root} for {LOCK_SECONDS:g} s: wait for its end, or end it"
-            ) from error
-        except OSError as error:
-            raise unwritable(self.root, error) from error
-        try:
-            yield
-        finally:
-            lock.release()
+        return locked(self.root / ".lock", doing=f"at work on {self.root}", timeout=LOCK_SECONDS)
 
     def purge(self) -> None:
         """Delete everything that muniment keeps here, identities and content too, and the directory when it is empty

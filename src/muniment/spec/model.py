@@ -188,11 +188,12 @@ class Consortium(Strict):
 
     @model_validator(mode="after")
     def _ports_are_enough(self) -> Self:
-        end = self.ports.base + PORTS_PER_MEMBER * len(self.own_members)
+        own = len(self.own_members)
+        end = self.ports.base + PORTS_PER_MEMBER * own
         if end > EPHEMERAL_PORTS:
             raise ValueError(
-                f"ports.base is {self.ports.base}, and {len(self.own_members)} members of ours take {PORTS_PER_MEMBER} ports each,"
-                f" up to {end}: it must be at most {EPHEMERAL_PORTS - PORTS_PER_MEMBER * len(self.own_members)}"
+                f"ports.base is {self.ports.base}, and {own} members of ours take {PORTS_PER_MEMBER} ports each,"
+                f" up to {end}: it must be at most {EPHEMERAL_PORTS - PORTS_PER_MEMBER * own}"
             )
         return self
 

@@ -26,7 +26,8 @@ chain:
   block_period_seconds: 1
   # qbft only: time between two blocks when there is nothing to write, in seconds.
   empty_block_period_seconds: 30
-  # qbft and ibft: how long a round may take before the next proposer takes over, in seconds.
+  # qbft and ibft: how long a round may take before the next proposer takes over, in seconds. 1 suits nodes of one
+  # machine or site and mends the loss of a proposer soonest; nodes that are far apart want 2 or more.
   request_timeout_seconds: 2
   # Gas limit of a block. Gas is free; this is capacity.
   gas_limit: 700000000

@@ -6,10 +6,10 @@ from pathlib import PurePosixPath
 
 from muniment.identity.model import Endpoint, Identities, MemberIdentity, PeerIdentity, rest_password_path
 from muniment.kernel.encoding import pretty_json
-from muniment.kernel.errors import InputError
 from muniment.spec.model import Consortium
 from muniment.topology import multiaddr
 from muniment.topology.haproxy import Upstream, configuration
+from muniment.topology.ipfs import kubo_swarm
 from muniment.topology.model import Addresses, File, Port, Probe, Program, Role, Workload, secret
 
 GATEWAY_CONFIG = PurePosixPath("haproxy.cfg")
@@ -126,12 +126,7 @@ def _own_peer(member: str, peer: PeerIdentity, addresses: Addresses) -> dict[str
 
 
 def _other_peer(member: str, peer: PeerIdentity, identities: Identities, addresses: Addresses) -> dict[str, object]:
-    swarm = addresses.reach(f"{member}-kubo-{peer.index}", "swarm") if member in identities.own else peer.kubo
-    if swarm is None:
-        raise InputError(
-            f"peer {peer.index} of {member} has no swarm address: ask its operator for a new public file"
-            " (`muniment member export`)"
-        )
+    swarm = kubo_swarm(member, peer, identities, addresses)
     return {"kubo_id": peer.kubo_id, "kubo_address": multiaddr.tcp(swarm), "cluster_id": peer.cluster_id}
 
 

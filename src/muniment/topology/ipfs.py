@@ -57,7 +57,7 @@ def _kubo(
             swarm_reach=swarm.reach,
             api_listen=api.listen,
             others={
-                other.kubo_id: _kubo_swarm(owner, other, identities, addresses)
+                other.kubo_id: kubo_swarm(owner, other, identities, addresses)
                 for owner, other in _everyone(identities)
                 if other.kubo_id != peer.kubo_id
             },
@@ -126,7 +126,8 @@ def _everyone(identities: Identities) -> Iterator[tuple[str, PeerIdentity]]:
     return ((member.member, peer) for member in identities.members for peer in member.peers)
 
 
-def _kubo_swarm(member: str, peer: PeerIdentity, identities: Identities, addresses: Addresses) -> Endpoint:
+def kubo_swarm(member: str, peer: PeerIdentity, identities: Identities, addresses: Addresses) -> Endpoint:
+    """Where the others reach the peer's kubo; raises `InputError` when a foreign public file does not say it."""
     if member in identities.own:
         return addresses.reach(kubo_name(member, peer), "swarm")
     return _given(member, peer, peer.kubo)
