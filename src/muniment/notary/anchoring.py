@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from muniment.kernel.errors import PermanentError, TemporaryError, WaitTimeoutError
+from muniment.kernel.errors import MunimentError, PermanentError, TemporaryError, WaitTimeoutError
 from muniment.kernel.waiting import NotYetError, wait_for
 from muniment.notary.doors import BatchStore, Ledger
 from muniment.notary.values import Anchor, Batch, Outbox, State
@@ -25,7 +25,8 @@ class Anchoring:
     """Anchors one batch; repeatable at every point.
 
     The contract answers a root that it holds already with its old sequence number, so that even a second transaction
-    for one batch would change nothing; keeping the signed bytes spares that second transaction.
+    for one batch would change nothing; keeping the signed bytes spares that second transaction. While one batch waits
+    for its block, the transaction of the next is under way with the next nonce: two at a time, in their order.
     """
 
     def __init__(
@@ -51,14 +52,14 @@ class Anchoring:
             if anchor is None and await self._used_up(batch, outbox):
                 outbox = None
         if anchor is None:
-            anchor = await self._sent(batch, outbox or await self._sign(batch))
+            anchor = await self._sent(batch, outbox or await self._sign(batch, await self._ledger.next_nonce()))
         await self._store.set_anchored(number, anchor)
         _log.info("batch anchored", extra={"batch": number, "block": anchor.block_number, "seq": anchor.seq})
         self._moved(batch, State.ANCHORED)
 
-    async def _sign(self, batch: Batch) -> Outbox:
+    async def _sign(self, batch: Batch, nonce: int) -> Outbox:
         fixed = batch.fixed
-        outbox = self._ledger.sign(fixed.root, fixed.size, fixed.digest, await self._ledger.next_nonce())
+        outbox = self._ledger.sign(fixed.root, fixed.size, fixed.digest, nonce)
         await self._store.set_outbox(fixed.number, outbox)
         return outbox
 
@@ -94,10 +95,37 @@ class Anchoring:
                     raise TemporaryError(f"{error}; the same transaction is sent again") from error
         raise AssertionError("the last try returns or raises")
 
+    async def _send_ahead(self, batch: Batch, outbox: Outbox) -> bool:
+        """Send the transaction of the batch after `batch`, if there is one; it is confirmed when its turn comes.
+
+        A validator takes up a transaction that arrives after its block was begun only at the next recommit, seconds
+        later (GoQuorum miner/worker.go); one that is in the pool already goes into the next block.
+        """
+        waiting = [other for other in await self._store.batches_in(State.STORED) if not other.attempts]
+        later = [other for other in waiting if other.fixed.number > batch.fixed.number]
+        if not later:
+            return False
+        following = min(later, key=lambda other: other.fixed.number)
+        ahead = following.outbox or await self._sign(following, outbox.nonce + 1)
+        await self._ledger.send(ahead.raw)
+        return True
+
+    async def _tried_ahead(self, batch: Batch, outbox: Outbox) -> bool:
+        try:
+            return await self._send_ahead(batch, outbox)
+        except MunimentError as error:
+            # It has a turn of its own, with a cause and a retry of its own.
+            _log.info("the next batch was not sent ahead", extra={"batch": batch.fixed.number, "cause": str(error)})
+            return True
+
     async def _confirmed(self, batch: Batch, outbox: Outbox) -> Anchor:
+        sent_ahead = False
+
         async def mined() -> Anchor:
+            nonlocal sent_ahead
             anchor = await self._ledger.confirmation(outbox.hash, batch.fixed.root)
             if anchor is None:
+                sent_ahead = sent_ahead or await self._tried_ahead(batch, outbox)
                 raise NotYetError(f"transaction {outbox.hash} is not in a final block yet")
             return anchor
 
