@@ -68,7 +68,7 @@ async def sent(rig: Rig, times: int) -> None:
     await wait_for("the transaction to be sent", enough, timeout=SETTLED)
 
 
-async def test_the_next_batch_is_sent_while_the_first_waits_for_its_block(tmp_path: Path) -> None:
+async def test_the_next_batches_are_sent_while_the_first_waits_for_its_block(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     await rig.start()
     rig.ledger.mining = False
@@ -76,10 +76,12 @@ async def test_the_next_batch_is_sent_while_the_first_waits_for_its_block(tmp_pa
     await sent(rig, 1)
     (second,) = await rig.upload([b"second"])
     await sent(rig, 2)
-    assert [json.loads(raw)[3] for raw in rig.ledger.sent[:2]] == [0, 1]
+    (third,) = await rig.upload([b"third"])
+    await sent(rig, 3)
+    assert [json.loads(raw)[3] for raw in rig.ledger.sent[:3]] == [0, 1, 2]
     rig.ledger.mining = True
-    await rig.all_anchored([first.id, second.id])
-    assert len(set(rig.ledger.sent)) == 2
+    await rig.all_anchored([first.id, second.id, third.id])
+    assert len(set(rig.ledger.sent)) == 3
     await rig.stop()
 
 

@@ -18,6 +18,9 @@ RESEND_SECONDS: Final = 3.0
 POLL_SECONDS: Final = 0.05
 LONGEST_POLL_SECONDS: Final = 0.25
 
+MOST_AHEAD: Final = 8
+"""Batches whose transactions may be under way behind the one that waits for its block."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -26,7 +29,7 @@ class Anchoring:
 
     The contract answers a root that it holds already with its old sequence number, so that even a second transaction
     for one batch would change nothing; keeping the signed bytes spares that second transaction. While one batch waits
-    for its block, the transaction of the next is under way with the next nonce: two at a time, in their order.
+    for its block, the transactions of the next ones are under way with the next nonces, in their order.
     """
 
     def __init__(
@@ -95,37 +98,39 @@ class Anchoring:
                     raise TemporaryError(f"{error}; the same transaction is sent again") from error
         raise AssertionError("the last try returns or raises")
 
-    async def _send_ahead(self, batch: Batch, outbox: Outbox) -> bool:
+    async def _ahead(self, batch: Batch, outbox: Outbox) -> tuple[Batch, Outbox]:
         """Send the transaction of the batch after `batch`, if there is one; it is confirmed when its turn comes.
 
         A validator takes up a transaction that arrives after its block was begun only at the next recommit, seconds
-        later (GoQuorum miner/worker.go); one that is in the pool already goes into the next block.
+        later (GoQuorum miner/worker.go): the more are there by then, the fewer blocks a backlog waits for. Returns
+        the last batch that was sent.
         """
         waiting = [other for other in await self._store.batches_in(State.STORED) if not other.attempts]
         later = [other for other in waiting if other.fixed.number > batch.fixed.number]
         if not later:
-            return False
+            return batch, outbox
         following = min(later, key=lambda other: other.fixed.number)
-        ahead = following.outbox or await self._sign(following, outbox.nonce + 1)
-        await self._ledger.send(ahead.raw)
-        return True
+        sent = following.outbox or await self._sign(following, outbox.nonce + 1)
+        await self._ledger.send(sent.raw)
+        return following, sent
 
-    async def _tried_ahead(self, batch: Batch, outbox: Outbox) -> bool:
+    async def _tried_ahead(self, batch: Batch, outbox: Outbox) -> tuple[Batch, Outbox]:
         try:
-            return await self._send_ahead(batch, outbox)
+            return await self._ahead(batch, outbox)
         except MunimentError as error:
             # It has a turn of its own, with a cause and a retry of its own.
             _log.info("the next batch was not sent ahead", extra={"batch": batch.fixed.number, "cause": str(error)})
-            return True
+            return batch, outbox
 
     async def _confirmed(self, batch: Batch, outbox: Outbox) -> Anchor:
-        sent_ahead = False
+        last = batch, outbox
 
         async def mined() -> Anchor:
-            nonlocal sent_ahead
+            nonlocal last
             anchor = await self._ledger.confirmation(outbox.hash, batch.fixed.root)
             if anchor is None:
-                sent_ahead = sent_ahead or await self._tried_ahead(batch, outbox)
+                if last[1].nonce < outbox.nonce + MOST_AHEAD:
+                    last = await self._tried_ahead(*last)
                 raise NotYetError(f"transaction {outbox.hash} is not in a final block yet")
             return anchor
 
