@@ -81,6 +81,15 @@ def test_truncated_identity_is_refused_and_kept(own_demo: Consortium, victim: st
     file.write_bytes(content)
 
 
+def test_wrong_passphrase_is_refused(own_demo: Consortium) -> None:
+    own_demo.run("render", "local", own_demo.spec_file, "--state", own_demo.state, "-o", own_demo.folder / "rendered")
+    passphrase = own_demo.state / "identity" / "alpha" / "account" / "passphrase"
+    passphrase.write_text("not the right one")
+    said = refused(own_demo, *up(own_demo), status=1)
+    assert "passphrase" in said
+    assert "not the right one" not in said
+
+
 def test_notarising_without_a_notary(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     done = muniment("notarize", "file", cwd=tmp_path, check=False, timeout=60)

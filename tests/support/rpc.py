@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import threading
 import time
@@ -13,6 +14,7 @@ import httpx2
 _ids = itertools.count(1)
 # One client for all threads: making one costs more than a request.
 _http = httpx2.Client(trust_env=False, verify=False, limits=httpx2.Limits(max_connections=None))
+atexit.register(_http.close)
 
 
 class RpcError(AssertionError):
