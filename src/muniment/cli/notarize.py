@@ -9,14 +9,13 @@ from pathlib import Path
 import click
 import stamina.instrumentation
 
+from muniment.cli.endpoints import urls_of
 from muniment.cli.notarizing import Notarizing, Order, Outcome
 from muniment.cli.progress import listener as progress_listener
 from muniment.cli.sources import Source, collect
 from muniment.clients.notary import DEFAULT_PATIENCE_SECONDS, NotaryClient
-from muniment.kernel.errors import InputError, MunimentError
+from muniment.kernel.errors import MunimentError
 from muniment.kernel.events import Listener
-
-ENDPOINTS = "endpoints.json"
 
 
 class SomeFailedError(MunimentError):
@@ -110,19 +109,8 @@ async def _run(sources: list[Source], url: str, order: Order, patience: float, l
 
 def notary_of(state: Path) -> str:
     """URL of the first notary of the consortium in `state`. Raises `InputError` when there is none."""
-    path = state / ENDPOINTS
-    try:
-        members = json.loads(path.read_text(encoding="utf-8"))["members"]
-        urls = [member["notary"] for member in members.values() if member.get("notary")]
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{state} holds no consortium that was started: start one with `muniment up`, or give --notary URL"
-        ) from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} cannot be read ({error}): write it anew with `muniment up`") from error
-    if not urls:
-        raise InputError(f"no member in {path} runs a notary: give --notary URL")
-    return str(urls[0])
+    urls = urls_of(state, "notary", "start one with `muniment up`, or give --notary URL")
+    return next(iter(urls.values()))
 
 
 def _print(outcome: Outcome, sources: list[Source]) -> None:

@@ -11,6 +11,7 @@ import click
 
 from muniment.cli import options
 from muniment.cli.asking import ask
+from muniment.cli.endpoints import urls_of
 from muniment.cli.sources import digest
 from muniment.kernel.errors import InputError, MunimentError
 from muniment.proof import statement
@@ -26,8 +27,6 @@ from muniment.proof.verify import (
     not_asked,
     proved_facts,
 )
-
-ENDPOINTS = "endpoints.json"
 
 _COLOURS = {State.OK: "green", State.FAILED: "red", State.NOT_CHECKED: "yellow"}
 _SENTENCES = {
@@ -101,20 +100,8 @@ def _chain_steps(receipt: Receipt, rpc: str | None, state: Path) -> tuple[Step, 
 
 def _gateway(state: Path, member: str) -> str:
     """The gateway of the receipt's member when it is ours, else of any; raises `InputError` when there is none."""
-    path = state / ENDPOINTS
-    try:
-        members = json.loads(path.read_text(encoding="utf-8"))["members"]
-        urls = {name: str(places["rpc"]) for name, places in members.items()}
-        return urls.get(member) or next(iter(urls.values()))
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{state} holds no consortium that was started: give the URL of a node with --rpc, or name the state"
-            " directory with --state"
-        ) from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
-        raise InputError(
-            f"{path} cannot be read ({error!r}): give --rpc URL, or write it anew with `muniment up`"
-        ) from error
+    urls = urls_of(state, "rpc", "give the URL of a node with --rpc, or name the state directory with --state")
+    return urls.get(member) or next(iter(urls.values()))
 
 
 def _print(report: Report, receipt: Receipt) -> None:

@@ -19,6 +19,7 @@ import stamina
 from muniment.clients.http import HttpClient
 from muniment.kernel.encoding import parse_json
 from muniment.kernel.errors import PermanentError, TemporaryError, WaitTimeoutError
+from muniment.kernel.pieces import next_piece
 
 T = TypeVar("T")
 
@@ -166,7 +167,7 @@ class MultipartBody:
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body in pieces; files are read in a thread."""
         pieces = self._pieces()
-        while chunk := await asyncio.to_thread(_joined, pieces):
+        while chunk := await asyncio.to_thread(next_piece, pieces, _CHUNK_BYTES):
             yield chunk
 
     def _pieces(self) -> Iterator[bytes]:
@@ -189,17 +190,6 @@ class MultipartBody:
 
 
 _CHUNK_BYTES: Final = 256 * 1024
-
-
-def _joined(pieces: Iterator[bytes]) -> bytes:
-    joined = []
-    size = 0
-    for piece in pieces:
-        joined.append(piece)
-        size += len(piece)
-        if size >= _CHUNK_BYTES:
-            break
-    return b"".join(joined)
 
 
 def _files(answer: httpx2.Response) -> list[NotarisedFile]:

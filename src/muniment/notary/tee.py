@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 
 from muniment.kernel.errors import MunimentError, TemporaryError
+from muniment.kernel.pieces import next_piece
 
 PIECE_BYTES: Final = 512 * 1024
 """What is produced in one go: smaller pieces are joined."""
@@ -74,7 +75,7 @@ async def pour(source: Iterator[bytes], readers: Sequence[Reader], *, stall_seco
     An error of the source ends all readers with it and is raised.
     """
     try:
-        while piece := await asyncio.to_thread(_next_piece, source):
+        while piece := await asyncio.to_thread(next_piece, source, PIECE_BYTES):
             for reader in readers:
                 await reader.put(piece, stall_seconds)
             if all(reader.ended for reader in readers):
@@ -85,15 +86,3 @@ async def pour(source: Iterator[bytes], readers: Sequence[Reader], *, stall_seco
         raise
     for reader in readers:
         await reader.end()
-
-
-def _next_piece(source: Iterator[bytes]) -> bytes:
-    """The next bytes of `source`, joined to a size worth a hand-over; empty at the end."""
-    pieces = []
-    size = 0
-    for piece in source:
-        pieces.append(piece)
-        size += len(piece)
-        if size >= PIECE_BYTES:
-            break
-    return b"".join(pieces)
