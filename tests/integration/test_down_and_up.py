@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from pathlib import Path
 from typing import Any
@@ -25,17 +24,8 @@ def identity_files(consortium: Consortium) -> dict[str, bytes]:
 def notarize(consortium: Consortium, content: bytes, name: str = "file.bin") -> tuple[Path, dict[str, Any]]:
     file = consortium.folder / name
     file.write_bytes(content)
-    done = consortium.run(
-        "notarize", file, "--state", consortium.state, "--receipts", consortium.folder / "receipts", "--json"
-    )
-    return file, json.loads(done.stdout)["files"][0]
-
-
-def verify(consortium: Consortium, file: Path, notarised: dict[str, Any]) -> dict[str, Any]:
-    done = consortium.run(
-        "verify", file, "--receipt", consortium.folder / notarised["receipt"], "--state", consortium.state, "--json"
-    )
-    return dict(json.loads(done.stdout))
+    _, told = consortium.notarize(file)
+    return file, told["files"][0]
 
 
 def node_urls(consortium: Consortium) -> list[str]:
@@ -73,7 +63,7 @@ def test_down_and_up_keep_everything(own_demo: Consortium) -> None:
     assert rpc.block_hash(gateway, old_head) == head_hash
     with Writer(gateway):
         own_demo.wait_blocks(gateway, timeout=BLOCKS)
-    assert verify(own_demo, file, notarised)["verdict"] == "proved"
+    assert own_demo.verify(file, notarised["receipt"]) == (0, "proved")
     _, again = notarize(own_demo, b"and another", "again.bin")
     assert again["state"] == "anchored"
 
@@ -103,4 +93,4 @@ def test_power_cut_under_load_loses_no_block(own_demo: Consortium) -> None:
         number: heads.seen.get(number, set()) | later.seen.get(number, set()) for number in {*heads.seen, *later.seen}
     }
     assert_all_in_chain(own_demo, seen)
-    assert verify(own_demo, file, notarised)["verdict"] == "proved"
+    assert own_demo.verify(file, notarised["receipt"]) == (0, "proved")

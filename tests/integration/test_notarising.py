@@ -19,23 +19,6 @@ from tests.support.waiting import MENDED, wait_until
 pytestmark = pytest.mark.engines
 
 
-def notarize(
-    consortium: Consortium, *paths: Path, check: bool = True, timeout: float = 300
-) -> tuple[int, dict[str, list[dict[str, str]]]]:
-    done = consortium.run(
-        "notarize", *paths, "--state", consortium.state, "--receipts", consortium.folder / "receipts", "--json",
-        check=check, timeout=timeout,
-    )  # fmt: skip
-    return done.returncode, json.loads(done.stdout)
-
-
-def verify(consortium: Consortium, file: Path, receipt: str | Path) -> tuple[int, str]:
-    done = consortium.run(
-        "verify", file, "--receipt", consortium.folder / receipt, "--state", consortium.state, "--json", check=False
-    )
-    return done.returncode, json.loads(done.stdout)["verdict"]
-
-
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -50,17 +33,17 @@ def test_a_file_is_proved_and_a_changed_one_disproved(
 ) -> None:
     file = tmp_path / name
     file.write_bytes(content)
-    _, told = notarize(demo, file)
+    _, told = demo.notarize(file)
     receipt = told["files"][0]["receipt"]
-    assert verify(demo, file, receipt) == (0, "proved")
+    assert demo.verify(file, receipt) == (0, "proved")
     file.write_bytes(content + b"!")
-    assert verify(demo, file, receipt) == (1, "disproved")
+    assert demo.verify(file, receipt) == (1, "disproved")
 
 
 def test_content_is_pinned_on_as_many_peers_as_promised(demo: Consortium, tmp_path: Path) -> None:
     file = tmp_path / "pinned.txt"
     file.write_text("pinned before it counts as stored")
-    _, told = notarize(demo, file)
+    _, told = demo.notarize(file)
     receipt = json.loads((demo.folder / told["files"][0]["receipt"]).read_text())
     assert receipt["level"] == "anchored"
     cid = receipt["subject"]["cid"]
@@ -83,12 +66,12 @@ def test_ten_thousand_small_files_in_one_folder(demo: Consortium, tmp_path: Path
     folder.mkdir()
     for number in range(10_000):
         (folder / f"{number:05}.txt").write_text(f"file {number}")
-    _, told = notarize(demo, folder, timeout=600)
+    _, told = demo.notarize(folder, timeout=600)
     assert len(told["files"]) == 10_000
     assert {file["state"] for file in told["files"]} == {"anchored"}
     for file in (told["files"][0], told["files"][4_999], told["files"][-1]):
-        assert verify(demo, Path(file["path"]), file["receipt"]) == (0, "proved")
-    assert verify(demo, Path(told["files"][0]["path"]), told["files"][1]["receipt"])[1] == "disproved"
+        assert demo.verify(Path(file["path"]), file["receipt"]) == (0, "proved")
+    assert demo.verify(Path(told["files"][0]["path"]), told["files"][1]["receipt"])[1] == "disproved"
 
 
 def test_two_gibibytes_leave_the_memory_flat(demo: Consortium, tmp_path: Path) -> None:
@@ -106,13 +89,13 @@ def test_two_gibibytes_leave_the_memory_flat(demo: Consortium, tmp_path: Path) -
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        _, told = notarize(demo, file, timeout=600)
+        _, told = demo.notarize(file, timeout=600)
     finally:
         done.set()
         watcher.join()
     assert told["files"][0]["size"] == 2 * 2**30
     assert peak - before < 200 * 2**20
-    assert verify(demo, file, told["files"][0]["receipt"]) == (0, "proved")
+    assert demo.verify(file, told["files"][0]["receipt"]) == (0, "proved")
 
 
 def test_a_file_that_changes_while_it_is_uploaded_is_refused_by_name(demo: Consortium, tmp_path: Path) -> None:
@@ -132,7 +115,7 @@ def test_a_file_that_changes_while_it_is_uploaded_is_refused_by_name(demo: Conso
     changer = threading.Thread(target=change)
     changer.start()
     try:
-        status, told = notarize(demo, file, check=False)
+        status, told = demo.notarize(file, check=False)
     finally:
         stop.set()
         changer.join()

@@ -75,6 +75,21 @@ class Consortium:
                 process.kill()
             shutil.rmtree(self.state, ignore_errors=True)
 
+    def notarize(self, *paths: Path, check: bool = True, timeout: float = 300) -> tuple[int, dict[str, Any]]:
+        """Notarise files; exit status and the document of `notarize --json`."""
+        done = self.run(
+            "notarize", *paths, "--state", self.state, "--receipts", self.folder / "receipts", "--json",
+            check=check, timeout=timeout,
+        )  # fmt: skip
+        return done.returncode, json.loads(done.stdout)
+
+    def verify(self, file: Path, receipt: str | Path) -> tuple[int, str]:
+        """Verify a file against a receipt in the folder; exit status and verdict."""
+        done = self.run(
+            "verify", file, "--receipt", self.folder / receipt, "--state", self.state, "--json", check=False
+        )
+        return done.returncode, json.loads(done.stdout)["verdict"]
+
     def status(self) -> dict[str, Any]:
         """The document of `status --json`."""
         return json.loads(self.run("status", "--state", self.state, "--json", check=False).stdout)

@@ -7,16 +7,17 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from muniment.clients.quorum import QuorumClient
-from muniment.identity.model import Endpoint, Identities, MemberIdentity, NodeIdentity
+from muniment.identity.model import Identities, MemberIdentity, NodeIdentity
 from muniment.kernel.errors import MunimentError
 from muniment.kernel.waiting import NotYetError, wait_for
 from muniment.spec.model import Consortium, Member
 from muniment.topology import edge
 from muniment.topology.model import Workload
+from tests.support.addresses import RigAddresses
 
 OFFSETS = {"rpc": 0, "ws": 1, "metrics": 2, "api": 4}
 SETTLED = 20.0
@@ -25,29 +26,12 @@ SETTLED = 20.0
 AGENT = "from muniment.cli.agent import agent; agent()"
 
 
-@dataclass(frozen=True)
-class LoopbackAddresses:
-    """Ports on 127.0.0.1 from `base`, directories under `root`."""
+class LoopbackAddresses(RigAddresses):
+    """Ten ports per node."""
 
-    base: int
-    root: Path
-
-    def listen(self, workload: str, port: str) -> Endpoint:
+    def offset(self, workload: str, port: str) -> int:
         index = workload.rpartition("-")[2]
-        offset = 10 * int(index) if index.isdigit() else 0
-        return Endpoint(host="127.0.0.1", port=self.base + offset + OFFSETS[port])
-
-    def reach(self, workload: str, port: str) -> Endpoint:
-        return self.listen(workload, port)
-
-    def config(self, workload: str) -> PurePosixPath:
-        return PurePosixPath(self.root / "config" / workload)
-
-    def data(self, workload: str) -> PurePosixPath:
-        return PurePosixPath(self.root / "data" / workload)
-
-    def run(self, workload: str) -> PurePosixPath:
-        return PurePosixPath(self.root / "run" / workload)
+        return (10 * int(index) if index.isdigit() else 0) + OFFSETS[port]
 
 
 def identities(nodes: int) -> Identities:

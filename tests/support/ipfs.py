@@ -7,16 +7,14 @@ import re
 import signal
 import subprocess
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from muniment.clients.ipfs import ClusterClient, KuboClient
 from muniment.identity import libp2p
 from muniment.identity.model import (
     CLUSTER_SECRET,
     SWARM_KEY,
-    Endpoint,
     Identities,
     MemberIdentity,
     NodeIdentity,
@@ -29,6 +27,7 @@ from muniment.kernel.waiting import NotYetError, wait_for
 from muniment.spec.model import Consortium, Ipfs, Member, Replication
 from muniment.topology import ipfs, multiaddr
 from muniment.topology.model import Workload
+from tests.support.addresses import RigAddresses
 
 SETTLED = 60.0
 """Seconds for the mesh or a pin to come about on a busy machine."""
@@ -40,29 +39,12 @@ _MARKER = re.compile("@secret:([^@]+)@")
 _OFFSETS = {("kubo", "swarm"): 0, ("kubo", "api"): 1, ("cluster", "swarm"): 2, ("cluster", "api"): 3}
 
 
-@dataclass(frozen=True)
-class LoopbackAddresses:
-    """Ports on 127.0.0.1 from `base`, ten per peer; directories under `root`."""
+class LoopbackAddresses(RigAddresses):
+    """Ten ports per peer."""
 
-    base: int
-    root: Path
-
-    def listen(self, workload: str, port: str) -> Endpoint:
+    def offset(self, workload: str, port: str) -> int:
         kind, _, number = workload.partition("-")[2].partition("-")
-        offset = 10 * int(number) + _OFFSETS.get((kind, port), 4) if number else 0
-        return Endpoint(host="127.0.0.1", port=self.base + offset)
-
-    def reach(self, workload: str, port: str) -> Endpoint:
-        return self.listen(workload, port)
-
-    def config(self, workload: str) -> PurePosixPath:
-        return PurePosixPath(self.root / "config" / workload)
-
-    def data(self, workload: str) -> PurePosixPath:
-        return PurePosixPath(self.root / "data" / workload)
-
-    def run(self, workload: str) -> PurePosixPath:
-        return PurePosixPath(self.root / "run" / workload)
+        return 10 * int(number) + _OFFSETS.get((kind, port), 4) if number else 0
 
 
 class Peers:
