@@ -14,12 +14,12 @@ from muniment.clients.quorum import QuorumClient
 from muniment.identity.model import Identities, MemberIdentity, NodeIdentity
 from muniment.kernel.errors import MunimentError
 from muniment.kernel.waiting import NotYetError, wait_for
-from muniment.spec.model import Consortium, Member
+from muniment.spec.model import Consortium, Member, Privacy
 from muniment.topology import edge
 from muniment.topology.model import Workload
 from tests.support.addresses import RigAddresses
 
-OFFSETS = {"rpc": 0, "ws": 1, "metrics": 2, "api": 4}
+OFFSETS = {"rpc": 0, "ws": 1, "metrics": 2, "api": 4, "privacy": 5, "q2t": 5, "p2p": 6, "status": 7}
 SETTLED = 20.0
 """Seconds for the gateway or the agent to notice something on a busy machine."""
 
@@ -75,7 +75,9 @@ class Rig:
     def __init__(self, root: Path, base: int) -> None:
         self.addresses = LoopbackAddresses(base, root)
         self.nodes = ["alpha-1", "alpha-2", "alpha-3"]
-        spec = Consortium(members={"alpha": Member(nodes=3, peers=0, notary=False)})
+        spec = Consortium(
+            privacy=Privacy(enabled=False), members={"alpha": Member(nodes=3, peers=0, notary=False)}
+        )
         arguments = (spec, "alpha", identities(3), self.addresses)
         self.gateway = edge.gateway(*arguments)
         self.agent = edge.agent(*arguments)

@@ -38,7 +38,10 @@ class Chain:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        spec = Consortium.model_validate({**self.specification, "ports": {"base": self.base_port}})
+        # No privacy managers unless a test asks for them: these are tests of the chain alone.
+        spec = Consortium.model_validate(
+            {"privacy": {"enabled": False}, **self.specification, "ports": {"base": self.base_port}}
+        )
         self.store = IdentityStore(self.root / "identity")
         self.identities = self.store.ensure(spec, self.root)
         genesis = self.store.genesis(spec, self.identities)

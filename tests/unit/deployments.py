@@ -64,6 +64,10 @@ class FakeTarget:
         self.calls.append("apply")
         self.running = {workload.name for workload in topology.workloads}
 
+    def refresh(self, topology: Topology) -> None:
+        del topology
+        self.calls.append("refresh")
+
     def observe(self) -> dict[str, Process]:
         return {name: Process(name, True, 1, 0, "") for name in self.running}
 

@@ -78,6 +78,7 @@ def test_workloads_of_the_demo() -> None:
     assert topology.genesis == GENESIS
     roles = {role: [workload.name for workload in topology.workloads if workload.role is role] for role in Role}
     assert roles[Role.NODE] == ["alpha-1", "alpha-2", "alpha-3", "beta-1"]
+    assert roles[Role.PRIVACY] == ["alpha-privacy-1", "alpha-privacy-2", "alpha-privacy-3", "beta-privacy-1"]
     assert roles[Role.KUBO] == ["alpha-kubo-1", "alpha-kubo-2", "alpha-kubo-3"]
     assert roles[Role.GATEWAY] == ["alpha-gateway", "beta-gateway"]
     assert roles[Role.AGENT] == ["alpha-agent", "beta-agent"]

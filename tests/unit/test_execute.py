@@ -92,7 +92,7 @@ async def test_nothing_starts_when_something_is_in_the_way(state: State) -> None
 
 async def test_what_does_not_get_ready_is_named_with_its_cause(state: State) -> None:
     async with answering("503 Service Unavailable", '{"ready": false, "cause": "12 blocks behind"}') as url:
-        with pytest.raises(WaitTimeoutError, match=r"demo.*within 0\.3 s: alpha-1: 12 blocks behind; .*and 12 more"):
+        with pytest.raises(WaitTimeoutError, match=r"demo.*0\.3 s: alpha-privacy-1: 12 blocks behind; .*and 16 more"):
             await execute.up(ready_at(url), FakeTarget(), state, wait=0.3)
     assert journal(state)[-1] == ("await", "failed")
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from muniment.identity import export
 from muniment.identity.model import Endpoint, MemberIdentity
 from muniment.kernel.errors import InputError
-from muniment.spec.model import Consensus
-from tests.unit.identities import member
+from muniment.spec.model import Consensus, Tls
+from tests.unit.identities import member, privacy_key
 
 ALPHA = member("alpha", first_key=1, nodes=2, peers=2)
 
@@ -60,6 +60,7 @@ def test_endpoints_are_those_of_the_workloads() -> None:
         ("alpha-1", "p2p"), ("alpha-2", "p2p"),
         ("alpha-kubo-1", "swarm"), ("alpha-kubo-2", "swarm"),
         ("alpha-cluster-1", "swarm"), ("alpha-cluster-2", "swarm"),
+        ("alpha-gateway", "privacy"),
     }  # fmt: skip
     assert member.nodes[1].p2p == addresses.reach("alpha-2", "p2p")
     assert member.nodes[1].raft is None
@@ -135,3 +136,48 @@ def test_a_changed_byte_is_only_ever_an_input_error(
         export.read(file)
     except InputError as error:
         assert str(error).startswith(str(file))  # noqa: PT017 - a comment or a port may change unseen
+
+
+def test_the_managers_are_reached_at_the_gateway() -> None:
+    addresses = Somewhere()
+    member = export.export(ALPHA, addresses, consensus=Consensus.QBFT)
+    assert member.privacy is not None
+    assert member.privacy.endpoint == addresses.reach("alpha-gateway", "privacy")
+    assert member.privacy.keys == ALPHA.privacy.keys  # type: ignore[union-attr]
+
+
+def test_a_file_of_a_version_without_private_transactions_is_read(tmp_path: Path) -> None:
+    older = exported().model_copy(update={"privacy": None})
+    file = written(tmp_path, older)
+    assert "privacy:" not in file.read_text()
+    assert export.read(file) == older
+    export.check_reachable(file, older, Consensus.QBFT, tls=Tls.STRICT)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"keys": ["A" * 43]}, "privacy.keys"),
+        ({"keys": [privacy_key(1), privacy_key(1)]}, "twice"),
+        ({"keys": []}, "privacy.keys"),
+        ({"authority": "no certificate"}, "privacy.authority"),
+        ({"authority": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}, "public.yaml"),
+    ],
+)
+def test_a_damaged_privacy_part_is_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    member = exported()
+    part = yaml.safe_load(export.dump(member))["privacy"] | changes
+    with pytest.raises(InputError, match=said):
+        export.read(written(tmp_path, member, privacy=part))
+
+
+def test_what_others_need_of_the_managers_must_be_there() -> None:
+    assert ALPHA.privacy is not None
+    with pytest.raises(InputError, match=r"no endpoint is given for .*privacy"):
+        export.check_reachable(Path("x.yaml"), ALPHA, Consensus.QBFT)
+    part = exported().privacy
+    assert part is not None
+    bare = exported().model_copy(update={"privacy": part.model_copy(update={"authority": None})})
+    export.check_reachable(Path("x.yaml"), bare, Consensus.QBFT)
+    with pytest.raises(InputError, match=r"no authority.*privacy\.tls is strict"):
+        export.check_reachable(Path("x.yaml"), bare, Consensus.QBFT, tls=Tls.STRICT)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from muniment.identity import genesis
 from muniment.identity.model import Identities
 from muniment.kernel.errors import IntegrityError
-from muniment.spec.model import Consensus, Consortium
+from muniment.spec.model import Consensus, Consortium, Privacy
 from tests.unit.identities import consortium, member
 
 ALPHA = member("alpha", first_key=1, nodes=3, peers=3)
@@ -211,3 +211,45 @@ def test_a_changed_character_is_only_ever_an_integrity_error(at: int, mask: int)
 def test_rubbish(text: str) -> None:
     with pytest.raises(IntegrityError, match="restore the file"):
         genesis.decode(text)
+
+
+def private(**fields: bool) -> Consortium:
+    return specification().model_copy(update={"privacy": Privacy(**fields)})
+
+
+@pytest.mark.parametrize("consensus", CASES)
+def test_private_transactions_stand_in_the_genesis(consensus: Consensus) -> None:
+    config = json.loads(built(consensus))["config"]
+    assert (config["privacyEnhancementsBlock"], config["isMPS"]) == (0, False)
+    facts = genesis.decode(built(consensus))
+    assert (facts.privacy, facts.multiple_states) == (True, False)
+
+
+def test_multiple_private_states() -> None:
+    spec = private(multiple_states=True)
+    text = genesis.build(spec, IDENTITIES, ALLOCATION)
+    assert json.loads(text)["config"]["isMPS"] is True
+    genesis.check(text, spec, IDENTITIES, ALLOCATION)
+    assert "multiple_states is false, but the chain was started with true" in refused(text, private())
+
+
+def test_without_private_transactions_the_text_is_that_of_older_versions() -> None:
+    spec = private(enabled=False)
+    text = genesis.build(spec, IDENTITIES, ALLOCATION)
+    assert "isMPS" not in text
+    assert "privacyEnhancementsBlock" not in text
+    genesis.check(text, spec, IDENTITIES, ALLOCATION)
+
+
+def test_a_chain_that_was_started_without_private_transactions_goes_on_without() -> None:
+    text = genesis.build(private(enabled=False), IDENTITIES, ALLOCATION)
+    assert "set privacy.enabled to false" in refused(text, private())
+    assert "privacy.enabled is false, but the chain was started with" in refused(built(), private(enabled=False))
+
+
+@pytest.mark.parametrize(("field", "value"), [("privacyEnhancementsBlock", 5), ("isMPS", "yes"), ("isMPS", 1)])
+def test_damaged_privacy_fields_are_refused(field: str, value: object) -> None:
+    document = json.loads(built())
+    document["config"][field] = value
+    with pytest.raises(IntegrityError, match=field):
+        genesis.decode(json.dumps(document))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -162,3 +165,47 @@ def test_long_logs_become_numbered_old_ones(tmp_path: Path) -> None:
     assert (tmp_path / "x.log.1").read_text() == "fourth" * 10
     assert (tmp_path / "x.log.3").read_text() == "second" * 10
     assert not (tmp_path / "x.log.4").exists()
+
+
+class Needed:
+    """Something that a workload needs: answers with these, one after the other, and goes on with the last."""
+
+    def __init__(self, *answers: str) -> None:
+        self._left = list(answers)
+        self.asked: list[str] = []
+        self._door = socket.create_server(("127.0.0.1", 0))
+        self.need = {"host": "127.0.0.1", "port": self._door.getsockname()[1], "path": "/ready"}
+        self._thread = threading.Thread(target=self._serve)
+
+    def __enter__(self) -> Needed:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._door.shutdown(socket.SHUT_RDWR)
+        self._door.close()
+        self._thread.join()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._door.accept()
+                with connection:
+                    self.asked.append(connection.recv(1000).decode().splitlines()[0])
+                    answer = self._left.pop(0) if len(self._left) > 1 else self._left[0]
+                    connection.sendall(answer.encode())
+
+
+def test_the_program_waits_for_what_it_needs(place: Place) -> None:
+    with Needed("", "HTTP/1.0 503 Away\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n") as needed:
+        place.launch["needs"] = [needed.need]
+        assert place.run() == 0
+    assert needed.asked == ["GET /ready HTTP/1.0"] * 3
+    assert json.loads(place.log.read_text())[0] == ["one", "two"]
+
+
+def test_a_need_that_does_not_get_ready_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "NEED_SECONDS", 0.1)
+    with Needed("HTTP/1.1 503 Away\r\n\r\n") as needed, pytest.raises(TimeoutError, match=r"ready: it answers.* 503"):
+        launch.wait_for(needed.need)
+    assert "refused" in launch.refusal(needed.need)

@@ -40,6 +40,10 @@ def addresses() -> LoopbackAddresses:
         ("alpha-kubo-2", "api", 21211),
         ("alpha-cluster-1", "swarm", 21202),
         ("alpha-cluster-16", "metrics", 21354),
+        ("alpha-gateway", "privacy", 21005),
+        ("alpha-privacy-1", "q2t", 21015),
+        ("alpha-privacy-16", "p2p", 21166),
+        ("alpha-privacy-2", "status", 21027),
         ("beta-gateway", "rpc", 21400),
         ("beta-1", "p2p", 21412),
     ],
@@ -51,10 +55,11 @@ def test_numbers(addresses: LoopbackAddresses, workload: str, port: str, number:
 
 def test_no_number_twice(addresses: LoopbackAddresses) -> None:
     things = [
-        *(("alpha-gateway", port) for port in ("rpc", "ws", "metrics")),
+        *(("alpha-gateway", port) for port in ("rpc", "ws", "metrics", "privacy")),
         ("alpha-notary", "api"),
         ("alpha-agent", "api"),
         *((f"alpha-{i}", port) for i in range(1, 17) for port in ("rpc", "ws", "p2p", "raft", "metrics")),
+        *((f"alpha-privacy-{i}", port) for i in range(1, 17) for port in ("q2t", "p2p", "status")),
         *((f"alpha-kubo-{i}", port) for i in range(1, 17) for port in ("swarm", "api")),
         *((f"alpha-cluster-{i}", port) for i in range(1, 17) for port in ("swarm", "api", "metrics")),
         ("beta-gateway", "rpc"),

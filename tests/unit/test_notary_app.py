@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from muniment.database.errors import DiskFullError
 from muniment.kernel.errors import TemporaryError
 from muniment.notary.app import Api
-from muniment.notary.errors import DiskFullError
 from muniment.notary.readiness import Readiness
 from muniment.proof.unixfs import cid_of
 from tests.support.notary import Rig, away

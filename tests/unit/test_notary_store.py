@@ -14,13 +14,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.schema import CreateTable
 
+from muniment.database.engine import mapped, open_database
+from muniment.database.errors import DiskFullError
 from muniment.kernel.errors import InputError, PermanentError, TemporaryError
-from muniment.notary.errors import DiskFullError
-from muniment.notary.store import Store, open_store
-from muniment.notary.store_engine import mapped, open_database
-from muniment.notary.store_migration import HEAD
+from muniment.notary.store import REVISIONS, Store, open_store
 from muniment.notary.store_tables import metadata
-from muniment.notary.store_upgrade import MIGRATIONS
 from muniment.notary.values import NewBatch, NewFile, NewRequest, Place, State, file_id
 
 pytestmark = pytest.mark.anyio
@@ -49,8 +47,8 @@ async def test_revisions_make_the_tables_that_the_code_uses(tmp_path: Path) -> N
     with sa.create_engine(f"sqlite:///{tmp_path / 'notary.sqlite'}").connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
+    config.set_main_option("script_location", str(REVISIONS.place))
+    assert ScriptDirectory.from_config(config).get_current_head() == REVISIONS.head
 
 
 @pytest.mark.parametrize("dialect", [mysql.dialect(), postgresql.dialect()])
@@ -99,7 +97,7 @@ async def test_a_file_is_in_one_batch_only(tmp_path: Path) -> None:
 
 
 async def test_a_locked_database_is_a_temporary_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("muniment.notary.store_engine.BUSY_SECONDS", 0)
+    monkeypatch.setattr("muniment.database.sqlite.BUSY_SECONDS", 0)
     store = await opened(tmp_path)
     other = sqlite3.connect(tmp_path / "notary.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -121,7 +119,7 @@ def test_a_full_disk_has_its_own_error() -> None:
 @pytest.mark.parametrize("url", ["oracle://x", "no url"])
 def test_unknown_databases_are_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(InputError, match="names no known database"):
-        open_database(url, None, tmp_path)
+        open_database(url, None, tmp_path / "a.sqlite")
 
 
 @pytest.mark.parametrize("url", ["postgresql://u@h/d", "mysql://u@h/d", "mariadb://u@h:3307/d"])

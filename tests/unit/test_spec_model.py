@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from muniment.spec.model import Consensus, Consortium
+from muniment.spec.model import Consensus, Consortium, Tls
 
 
 def specification(**fields: Any) -> dict[str, Any]:
@@ -23,6 +23,39 @@ def test_defaults() -> None:
     assert spec.chain.consensus is Consensus.QBFT
     alpha = spec.members["alpha"]
     assert (alpha.nodes, alpha.validator_count, alpha.peers, alpha.notary) == (3, 3, 3, True)
+
+
+def test_private_transactions_are_the_default_and_can_be_left_out() -> None:
+    spec = Consortium.model_validate(specification())
+    assert (spec.privacy.enabled, spec.privacy.multiple_states, spec.privacy.tls) == (True, False, Tls.OFF)
+    assert spec.members["alpha"].privacy_keys == 1
+    assert not Consortium.model_validate(specification(privacy={"enabled": False})).privacy.enabled
+    assert "multiple_states cannot be true while enabled is false" in refused(
+        privacy={"enabled": False, "multiple_states": True}
+    )
+
+
+@pytest.mark.parametrize("given", [False, "off"])
+def test_a_bare_off_is_no_tls(given: object) -> None:
+    # YAML 1.1 reads it as false.
+    assert Consortium.model_validate(specification(privacy={"tls": given})).privacy.tls is Tls.OFF
+
+
+@pytest.mark.parametrize("keys", [0, 17])
+def test_a_member_has_one_to_sixteen_privacy_keys(keys: int) -> None:
+    assert "privacy_keys" in refused(members={"alpha": {"privacy_keys": keys}})
+
+
+def test_names_in_certificates_are_hosts() -> None:
+    spec = Consortium.model_validate(specification(members={"alpha": {"privacy_hosts": ["pm.example.org", "::1"]}}))
+    assert spec.members["alpha"].privacy_hosts == ("pm.example.org", "::1")
+    assert "privacy_hosts" in refused(members={"alpha": {"privacy_hosts": ["https://pm.example.org"]}})
+
+
+def test_several_hosts_of_a_database_hold_no_password() -> None:
+    url = "postgresql://muniment@h1:5432,h2:5432/alpha"
+    spec = Consortium.model_validate(specification(members={"alpha": {"database": {"url": url}}}))
+    assert spec.members["alpha"].database.url == url
 
 
 def test_zero_validators_are_not_the_default() -> None:

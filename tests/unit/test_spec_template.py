@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 from muniment.spec.load import load
-from muniment.spec.model import Chain, Consortium, Database, Ipfs, Member, Ports, Replication
+from muniment.spec.model import Chain, Consortium, Database, Ipfs, Member, Ports, Privacy, Replication
 from muniment.spec.template import commented_specification, json_schema
 
 
@@ -25,7 +25,7 @@ def test_it_loads_and_shows_the_defaults(spec: Consortium) -> None:
     assert spec == Consortium.model_validate({"members": {"alpha": {"nodes": 4}}})
 
 
-@pytest.mark.parametrize("model", [Consortium, Chain, Ipfs, Replication, Ports, Member, Database])
+@pytest.mark.parametrize("model", [Consortium, Chain, Ipfs, Replication, Privacy, Ports, Member, Database])
 def test_every_field_stands_there_under_a_comment(model: type[BaseModel]) -> None:
     lines = [line.strip() for line in commented_specification().splitlines()]
     for field in model.model_fields:

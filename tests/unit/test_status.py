@@ -20,8 +20,20 @@ def test_document() -> None:
     document = status({"alpha-2": "it is behind"}).document()
     assert list(document) == ["verdict", "cause", "faults_tolerated", "members", "workloads"]
     assert document["members"] == {
-        "alpha": {"rpc": "http://127.0.0.1:21000", "ws": "ws://127.0.0.1:21001", "notary": "http://127.0.0.1:21003"},
-        "beta": {"rpc": "http://127.0.0.1:21400", "ws": "ws://127.0.0.1:21401", "notary": None},
+        "alpha": {
+            "rpc": "http://127.0.0.1:21000",
+            "ws": "ws://127.0.0.1:21001",
+            "notary": "http://127.0.0.1:21003",
+            "privacy": "http://127.0.0.1:21005",
+            "database": "/srv/state/data/alpha-database/privacy.sqlite",
+        },
+        "beta": {
+            "rpc": "http://127.0.0.1:21400",
+            "ws": "ws://127.0.0.1:21401",
+            "notary": None,
+            "privacy": "http://127.0.0.1:21405",
+            "database": "/srv/state/data/beta-database/privacy.sqlite",
+        },
     }
     workload = next(each for each in document["workloads"] if each["name"] == "alpha-2")
     endpoints = workload.pop("endpoints")

@@ -11,13 +11,14 @@ import pytest
 
 from muniment.identity.model import Endpoint, Identities
 from muniment.kernel.errors import InputError
-from muniment.spec.model import Consortium
+from muniment.spec.model import Consortium, Privacy, Tls
 from muniment.topology.chain import nodes
 from muniment.topology.model import Role, Workload
 from tests.unit import identities as made
 
 GENESIS = '{"a": "genesis"}\n'
 PORTS = {"rpc": 8545, "ws": 8546, "p2p": 30303, "raft": 50400, "metrics": 6060, "api": 9000}
+PORTS |= {"q2t": 9101, "status": 9103}
 
 
 @dataclass
@@ -80,7 +81,8 @@ def text(workload: Workload, path: str) -> str:
 def test_the_command_line_of_a_validator() -> None:
     node = derived()["alpha-1"]
     assert (node.member, node.role, node.program) == ("alpha", Role.NODE, "geth")
-    assert node.environment == (("PRIVATE_CONFIG", "ignore"),)
+    assert node.environment == ()
+    assert [probe.url for probe in node.needs] == ["http://alpha-privacy-1.example:9103/ready"]
     assert " ".join(node.arguments) == (
         "--config /config/alpha-1/geth.toml --datadir /data/alpha-1 --nodekey /config/alpha-1/nodekey"
         " --networkid 1337 --syncmode full --gcmode archive --snapshot=false --cache 128"
@@ -90,9 +92,32 @@ def test_the_command_line_of_a_validator() -> None:
         " --http --http.addr 10.0.0.1 --http.port 8545 --http.api eth,net,web3,txpool"
         " --http.vhosts localhost,alpha-1.example,alpha-gateway.example"
         " --ws --ws.addr 10.0.0.1 --ws.port 8546 --ws.api eth,net,web3,txpool"
-        " --ipcpath /run/alpha-1/geth.ipc --metrics --metrics.addr 10.0.0.1 --metrics.port 6060 --verbosity 3 --mine"
-        " --miner.recommit 3500ms"
+        " --ipcpath /run/alpha-1/geth.ipc --metrics --metrics.addr 10.0.0.1 --metrics.port 6060 --verbosity 3"
+        " --ptm.url http://alpha-privacy-1.example:9101 --ptm.timeout 10 --ptm.dialtimeout 1 --ptm.http.idletimeout 10"
+        " --mine --miner.recommit 3500ms"
     )
+
+
+def test_without_private_transactions_there_is_no_manager_to_ask() -> None:
+    spec = specification().model_copy(update={"privacy": Privacy(enabled=False)})
+    for node in nodes(spec, made.consortium(BETA, ALPHA), Fixed(), GENESIS):
+        assert node.environment == (("PRIVATE_CONFIG", "ignore"),)
+        assert node.needs == ()
+        assert not [argument for argument in node.arguments if argument.startswith("--ptm")]
+
+
+def test_with_tls_a_node_shows_its_members_certificate_and_trusts_its_members_authority() -> None:
+    spec = specification().model_copy(update={"privacy": Privacy(tls=Tls.STRICT)})
+    node = nodes(spec, made.consortium(ALPHA, BETA), Fixed(), GENESIS)[0]
+    assert option(node, "--ptm.url") == "https://alpha-privacy-1.example:9101"
+    assert option(node, "--ptm.tls.mode") == "strict"
+    assert option(node, "--ptm.tls.rootca") == "/config/alpha-1/tls/authority.pem"
+    assert option(node, "--ptm.tls.clientcert") == "/config/alpha-1/tls/certificate.pem"
+    assert option(node, "--ptm.tls.clientkey") == "/config/alpha-1/tls/certificate.pem"
+    assert text(node, "tls/certificate.pem") == "@secret:alpha/privacy/tls/certificate.pem@"
+    assert text(node, "tls/authority.pem") == made.AUTHORITY
+    assert [str(file.path) for file in node.files if file.reloaded] == ["tls/certificate.pem"]
+    assert node.needs[0].url.startswith("http://")
 
 
 @pytest.mark.parametrize(

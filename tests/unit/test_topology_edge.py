@@ -11,7 +11,7 @@ import pytest
 from muniment.agent.settings import read
 from muniment.identity.model import Endpoint, Identities, MemberIdentity, NodeIdentity, PeerIdentity
 from muniment.kernel.errors import InputError
-from muniment.spec.model import Consortium, Member
+from muniment.spec.model import Consortium, Member, Privacy, Tls
 from muniment.topology.edge import agent, gateway
 from muniment.topology.haproxy import Upstream, configuration
 from muniment.topology.model import Program, Role, Workload
@@ -61,12 +61,15 @@ def test_the_gateway() -> None:
         "rpc": "http://127.0.0.1:21000",
         "ws": "ws://127.0.0.1:21001",
         "metrics": "http://127.0.0.1:21002/metrics",
+        "privacy": "http://127.0.0.1:21005",
     }
     assert workload.ready.url == "http://127.0.0.1:21000/health"
     text = workload.files[0].text
     for node in (1, 2, 3):
         assert f"    server alpha-{node} 127.0.0.1:{21000 + 10 * node}\n" in text
         assert f"    server alpha-{node} 127.0.0.1:{21001 + 10 * node} track rpc/alpha-{node}\n" in text
+        p2p, status = 21006 + 10 * node, 21007 + 10 * node
+        assert f"    server alpha-privacy-{node} 127.0.0.1:{p2p} addr 127.0.0.1 port {status}\n" in text
     assert "server agent 127.0.0.1:21004\n" in text
     assert "secret" not in text
 
@@ -86,9 +89,31 @@ def test_the_agent(tmp_path: Path) -> None:
         "metrics": "http://127.0.0.1:21004/metrics",
     }
     assert [node["min_peers"] for node in settings(workload)["nodes"]] == [1, 1, 1]
+    assert [node["privacy"] for node in settings(workload)["nodes"]] == [
+        f"http://127.0.0.1:{port}" for port in (21017, 21027, 21037)
+    ]
     assert len(workload.files) == 1
     (tmp_path / "agent.json").write_text(workload.files[0].text)
     assert read(tmp_path / "agent.json").listen.port == 21004
+
+
+def test_without_private_transactions_nobody_asks_for_managers() -> None:
+    spec = SPEC.model_copy(update={"privacy": Privacy(enabled=False)})
+    assert [node["privacy"] for node in settings(agent(spec, "alpha", identities(2), ADDRESSES))["nodes"]] == [None] * 2
+    workload = gateway(spec, "alpha", identities(2), ADDRESSES)
+    assert "privacy" not in workload.files[0].text
+    assert {port.name for port in workload.ports} == {"rpc", "ws", "metrics"}
+
+
+@pytest.mark.parametrize("tls", [Tls.OFF, Tls.STRICT])
+def test_the_door_of_other_members_managers(tls: Tls) -> None:
+    spec = SPEC.model_copy(update={"privacy": Privacy(tls=tls)})
+    workload = gateway(spec, "alpha", identities(2), ADDRESSES)
+    door = workload.files[0].text.partition("frontend privacy\n")[2]
+    assert ("mode tcp" in door, "retry-on" in door) == (tls is Tls.STRICT, tls is Tls.OFF)
+    assert "404" not in door
+    assert "path" not in door
+    assert workload.port("privacy").url.startswith("https://" if tls is Tls.STRICT else "http://")
 
 
 def test_the_only_node_of_a_consortium_needs_no_peer() -> None:

@@ -13,7 +13,7 @@ import pytest
 from muniment.agent.fitness import Limits, Sample
 from muniment.agent.maintenance import Maintenance
 from muniment.agent.watch import STANDSTILL, NodeProbe, NodeWatch
-from muniment.clients.privacy import PrivacyClient
+from muniment.clients.privacy_status import PrivacyStatusClient
 from muniment.clients.quorum import NoAnswerError, QuorumClient, RpcError
 from muniment.kernel.errors import InputError, PermanentError, TemporaryError
 
@@ -172,12 +172,17 @@ def rpc(block: Any, peers: Any = "0x2", syncing: Any = False) -> QuorumClient:
     return QuorumClient("http://node.invalid", transport=httpx2.MockTransport(handle))
 
 
-def privacy(status: int) -> PrivacyClient:
-    def handle(request: httpx2.Request) -> httpx2.Response:
-        assert request.url.path == "/upcheck"
-        return httpx2.Response(status)
+def privacy(*statuses: int) -> PrivacyStatusClient:
+    """A manager that answers with these, one after the other; 0 is no answer in time."""
+    left = list(statuses)
 
-    return PrivacyClient("http://privacy.invalid/", transport=httpx2.MockTransport(handle))
+    async def handle(request: httpx2.Request) -> httpx2.Response:
+        assert request.url.path == "/ready"
+        if not (status := left.pop(0)):
+            raise TimeoutError
+        return httpx2.Response(status, json={"cause": "the database is away"} if status == 503 else None)
+
+    return PrivacyStatusClient("http://privacy.invalid/", transport=httpx2.MockTransport(handle))
 
 
 async def test_a_sample_holds_what_the_node_showed() -> None:
@@ -194,6 +199,14 @@ async def test_the_privacy_manager_is_asked_when_there_is_one() -> None:
     block = {"number": "0x0", "timestamp": "0x0"}
     assert (await NodeProbe(rpc(block), privacy(200)).sample()).privacy == ""
     assert "answered with status 500" in (await NodeProbe(rpc(block), privacy(500)).sample()).privacy
+    refused = (await NodeProbe(rpc(block), privacy(503)).sample()).privacy
+    assert refused == "its privacy manager is not ready: the database is away"
+
+
+async def test_one_late_answer_of_a_manager_says_nothing() -> None:
+    probe = NodeProbe(rpc({"number": "0x0", "timestamp": "0x0"}), privacy(200, 0, 200, 0, 0, 0, 200, 503, 0))
+    said = [bool((await probe.sample()).privacy) for _ in range(9)]
+    assert said == [False, False, False, False, True, True, False, True, True]
 
 
 @pytest.mark.parametrize("block", [None, {}, {"number": "ten", "timestamp": "0x0"}, [], "0x1"])

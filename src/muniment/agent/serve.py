@@ -20,7 +20,7 @@ from muniment.agent.watch import POLL_TIMEOUT as NODE_TIMEOUT
 from muniment.agent.watch import NodeDoor, NodeProbe, NodeWatch
 from muniment.clients.cluster import ClusterClient
 from muniment.clients.kubo import KuboClient
-from muniment.clients.privacy import PrivacyClient
+from muniment.clients.privacy_status import PrivacyStatusClient
 from muniment.clients.quorum import QuorumClient
 from muniment.kernel.errors import InputError
 
@@ -113,7 +113,7 @@ async def _node_probe(node: NodeSettings, stack: contextlib.AsyncExitStack) -> N
     rpc = await stack.enter_async_context(QuorumClient(node.rpc, timeout=NODE_TIMEOUT))
     if node.privacy is None:
         return NodeProbe(rpc, None)
-    privacy = PrivacyClient(node.privacy, timeout=NODE_TIMEOUT)
+    privacy = PrivacyStatusClient(node.privacy, timeout=NODE_TIMEOUT)
     return NodeProbe(rpc, await stack.enter_async_context(privacy))
 
 

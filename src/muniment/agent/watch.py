@@ -6,11 +6,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from muniment.agent.fitness import Fitness, History, Limits, Sample, judge, remember
 from muniment.agent.maintenance import Maintenance
-from muniment.clients.privacy import PrivacyClient
+from muniment.clients.privacy_status import PrivacyStatusClient, SilentError
 from muniment.clients.quorum import NoAnswerError, QuorumClient, RpcError
 from muniment.kernel.errors import PermanentError, TemporaryError
 
@@ -38,12 +39,24 @@ class NodeDoor(Protocol):
         """What the node shows now; raises `TemporaryError` or `PermanentError` when it does not answer."""
 
 
-class NodeProbe:
-    """The real door: one JSON-RPC batch to the node and, when it has one, one question to its privacy manager."""
+@dataclass(frozen=True)
+class Asked:
+    """What was found of a privacy manager: why it cannot be used, and whether its answer was late."""
 
-    def __init__(self, rpc: QuorumClient, privacy: PrivacyClient | None) -> None:
+    cause: str
+    late: bool
+
+
+class NodeProbe:
+    """The real door: one JSON-RPC batch to the node and, when it has one, one question to its privacy manager.
+
+    That the manager answers late counts only when it is the second time in a row, as with the node itself.
+    """
+
+    def __init__(self, rpc: QuorumClient, privacy: PrivacyStatusClient | None) -> None:
         self._rpc = rpc
         self._privacy = privacy
+        self._before = Asked("", late=False)
 
     async def sample(self) -> Sample:
         """See `NodeDoor.sample`."""
@@ -59,10 +72,16 @@ class NodeProbe:
         if self._privacy is None:
             return ""
         try:
-            await self._privacy.upcheck()
+            await self._privacy.ready()
+        except SilentError:
+            forgiven = not (self._before.cause or self._before.late)
+            cause = "" if forgiven else f"its privacy manager did not answer within {POLL_TIMEOUT:g} s"
+            self._before = Asked(cause, late=True)
         except (TemporaryError, PermanentError) as error:
-            return f"its privacy manager is not up: {error}"
-        return ""
+            self._before = Asked(f"its privacy manager is not ready: {error}", late=False)
+        else:
+            self._before = Asked("", late=False)
+        return self._before.cause
 
 
 class NodeWatch:

@@ -31,6 +31,7 @@ COMMANDS = {
     "member": Entry(f"{_NETWORK}:member", "The public part of a member, for other operators.", "deploy"),
     "engines": Entry("muniment.cli.engines:engines", "Build and list the engines (geth, ipfs, …).", "deploy"),
     "notary": Entry("muniment.cli.notary:notary", "The notary service of a member.", "notary"),
+    "privacy": Entry("muniment.cli.privacy:privacy", "The privacy manager of a member, and private transactions.", ""),
     "agent": Entry("muniment.cli.agent:agent", "The agent: judges a member's nodes and peers.", "agent"),
 }
 

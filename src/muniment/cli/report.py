@@ -57,6 +57,8 @@ def lines(found: Status) -> Iterator[str]:
             pid = f"pid {seen.process.pid}" if seen.process.pid else ""
             restarts = f"restarts {seen.process.restarts}" if seen.process.restarts else ""
             yield f"  {part.name:{width}}  {mark:11}  {pid:11}  {restarts:11}  {seen.cause}".rstrip()
+        if database := found.record.databases.get(member):
+            yield f"  {'database':{width}}  of its privacy managers: {database}"
 
 
 def foreground(record: Record, target: Target, *, stop: Callable[[], object]) -> None:

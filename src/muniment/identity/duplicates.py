@@ -1,7 +1,8 @@
 """One identity, one place: two things with the same identity are refused before anything starts.
 
 Two nodes with one enode ID look like one to devp2p and neither syncs; two services on one peer ID throw each other out
-of the swarm; two processes on one directory corrupt it.
+of the swarm; two members with one privacy key read one another's private transactions; two processes on one directory
+corrupt it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from muniment.identity.model import MemberIdentity, account_paths, node_key_path, peer_key_path
+from muniment.identity.model import MemberIdentity, account_paths, node_key_path, peer_key_path, privacy_key_path
 from muniment.kernel.errors import IntegrityError
 
 
@@ -43,6 +44,8 @@ def own_claims(root: Path, member: MemberIdentity) -> list[Claim]:
         for kind in ("kubo", "cluster"):
             workload = f"{name}-{kind}-{peer.index}"
             places[workload] = str(root / peer_key_path(name, workload))
+    for number in range(1, len(member.privacy.keys) + 1 if member.privacy else 1):
+        places[_key_name(name, number)] = str(root / privacy_key_path(name, number))
     return _claims(member, places, str(root / account_paths(name)[0]))
 
 
@@ -62,6 +65,8 @@ def foreign_claims(path: Path, member: MemberIdentity) -> list[Claim]:
             for port, endpoint in (("kubo", peer.kubo), ("cluster", peer.cluster))
             if endpoint
         ]
+    if member.privacy and (endpoint := member.privacy.endpoint):
+        claims.append(Claim("endpoint", f"{endpoint.host}:{endpoint.port}", f"{path} ({name}, privacy)"))
     return claims
 
 
@@ -76,4 +81,10 @@ def _claims(member: MemberIdentity, places: dict[str, str], account: str, prefix
     for peer in member.peers:
         claims.append(Claim("peer ID", peer.kubo_id, place(f"{member.member}-kubo-{peer.index}")))
         claims.append(Claim("peer ID", peer.cluster_id, place(f"{member.member}-cluster-{peer.index}")))
+    for number, key in enumerate(member.privacy.keys if member.privacy else (), start=1):
+        claims.append(Claim("privacy key", key, place(_key_name(member.member, number))))
     return claims
+
+
+def _key_name(member: str, number: int) -> str:
+    return f"{member}-key-{number}"

@@ -18,7 +18,7 @@ from muniment.identity.keys import address_bytes, checksum_address
 from muniment.identity.model import Identities
 from muniment.kernel.encoding import from_hex, pretty_json, to_hex
 from muniment.kernel.errors import IntegrityError
-from muniment.spec.model import Chain, Consensus, Consortium
+from muniment.spec.model import Chain, Consensus, Consortium, Privacy
 
 EPOCH_BLOCKS = 30_000
 """Votes about validators that found no majority are dropped every so many blocks (GoQuorum's default)."""
@@ -29,6 +29,9 @@ MIX_HASH_OF_BFT = "0x63746963616c2062797a616e74696e65206661756c7420746f6c6572616
 ZERO_HASH = to_hex(bytes(32))
 TRANSACTION_KILOBYTES = 128
 CODE_KILOBYTES = 64
+
+PRIVACY_FIELD = "privacyEnhancementsBlock"
+"""From this block on the privacy flags 1 to 3 count, and GoQuorum refuses to start without a privacy manager."""
 
 Allocation = Mapping[str, Any]
 """The `alloc` section: account by address (40 small hex digits)."""
@@ -53,6 +56,10 @@ class GenesisFacts:
     validators: tuple[str, ...]
     """Addresses with checksum, ascending by their bytes; with raft the nodes that founded the chain."""
     allocation: Allocation
+    privacy: bool
+    """Whether there are private transactions, with all their privacy flags."""
+    multiple_states: bool
+    """Whether every privacy key has a private state of its own."""
 
 
 def build(spec: Consortium, identities: Identities, allocation: Allocation | None = None) -> str:
@@ -69,7 +76,7 @@ def build(spec: Consortium, identities: Identities, allocation: Allocation | Non
         {
             "alloc": dict(allocation or {}),
             "coinbase": to_hex(bytes(20)),
-            "config": _config(chain),
+            "config": _config(chain) | _privacy(spec.privacy),
             "difficulty": "0x0" if chain.consensus is Consensus.RAFT else "0x1",
             "extraData": to_hex(extradata.build(chain.consensus, validators)),
             "gasLimit": hex(chain.gas_limit),
@@ -106,6 +113,11 @@ def _config(chain: Chain) -> dict[str, Any]:
     return config
 
 
+def _privacy(privacy: Privacy) -> dict[str, Any]:
+    # Without private transactions the text is that of versions that knew none.
+    return {"isMPS": privacy.multiple_states, PRIVACY_FIELD: 0} if privacy.enabled else {}
+
+
 def decode(text: str) -> GenesisFacts:
     """Read a genesis back, strictly.
 
@@ -132,6 +144,8 @@ def decode(text: str) -> GenesisFacts:
                 checksum_address(raw) for raw in extradata.validators(consensus, from_hex(document["extraData"]))
             ),
             allocation={address.lower(): account for address, account in document["alloc"].items()},
+            privacy=_has_privacy(config),
+            multiple_states=_flag(config, "isMPS"),
         )
     except KeyError as error:
         raise IntegrityError(f"the genesis has no field {error}: restore the file that muniment wrote") from error
@@ -151,6 +165,21 @@ def _check_quorum(section: Mapping[str, Any]) -> None:
         raise ValueError("ceil2Nby3Block must be 0: otherwise a block is final with too few validators")
 
 
+def _has_privacy(config: Mapping[str, Any]) -> bool:
+    if PRIVACY_FIELD not in config:
+        return False
+    if _number(config[PRIVACY_FIELD]) != 0:
+        raise ValueError(f"{PRIVACY_FIELD} must be 0: privacy flags count from the first block on, or not at all")
+    return True
+
+
+def _flag(config: Mapping[str, Any], field: str) -> bool:
+    value = config.get(field, False)
+    if type(value) is not bool:
+        raise TypeError(f"{field} stands there as {value!r}")
+    return value
+
+
 def _number(value: object) -> int:
     if type(value) is not int:
         raise TypeError(f"a number stands there as {value!r}")
@@ -168,6 +197,7 @@ def check(text: str, spec: Consortium, identities: Identities, allocation: Alloc
     """
     facts = decode(text)
     _check_chain(facts, spec.chain)
+    _check_privacy(facts, spec.privacy)
     _check_validators(facts, identities)
     _check_counts(facts, spec, identities)
     _check_allocation(facts, allocation or {})
@@ -188,6 +218,25 @@ def _check_chain(facts: GenesisFacts, chain: Chain) -> None:
                 f"{field} is {wanted}, but the chain was started with {field.partition('.')[2]} {started}:"
                 " restore that, or use a new state directory"
             )
+
+
+def _check_privacy(facts: GenesisFacts, privacy: Privacy) -> None:
+    if privacy.enabled and not facts.privacy:
+        raise IntegrityError(
+            "privacy.enabled is true (the default), but the chain was started without private transactions: set"
+            " privacy.enabled to false, or use a new state directory"
+        )
+    if facts.privacy and not privacy.enabled:
+        raise IntegrityError(
+            "privacy.enabled is false, but the chain was started with private transactions: set it to true, or use a"
+            " new state directory"
+        )
+    if facts.multiple_states is not privacy.multiple_states:
+        now, then = (str(value).lower() for value in (privacy.multiple_states, facts.multiple_states))
+        raise IntegrityError(
+            f"privacy.multiple_states is {now}, but the chain was started with {then}: restore that, or use a new state"
+            " directory"
+        )
 
 
 def _check_validators(facts: GenesisFacts, identities: Identities) -> None:

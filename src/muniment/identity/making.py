@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from muniment.identity import keys, keystore, libp2p
+from muniment.identity import keys, keystore, libp2p, renewing
 from muniment.identity.model import (
     CLUSTER_SECRET,
     SWARM_KEY,
@@ -19,8 +19,11 @@ from muniment.identity.model import (
     clique_keystore_paths,
     node_key_path,
     peer_key_path,
+    privacy_key_path,
     rest_password_path,
+    tls_authority_paths,
 )
+from muniment.identity.privacy_keys import new_privacy_key
 from muniment.identity.secret_files import publish_directory, read_secret
 from muniment.kernel.errors import IntegrityError
 from muniment.spec.model import Consensus, Consortium, Member
@@ -50,8 +53,10 @@ def missing(root: Path, spec: Consortium) -> list[Piece]:
     for name, member in spec.own_members.items():
         if _is_there(root / name):
             pieces.extend(_additions(root, name, member))
+            if spec.privacy.enabled:
+                pieces.extend(_privacy(root, name, member))
         else:
-            pieces.append(Piece(root / name, _whole_member(name, member)))
+            pieces.append(Piece(root / name, _whole_member(name, member, privacy=spec.privacy.enabled)))
         if spec.chain.consensus is Consensus.CLIQUE:
             pieces.extend(_signers(root, name, member))
     return pieces
@@ -70,6 +75,15 @@ def _additions(root: Path, name: str, member: Member) -> Iterator[Piece]:
     for kind in PEER_KINDS:
         for number in _absent(peers, f"{name}-{kind}-", member.peers):
             yield Piece(peers / f"{name}-{kind}-{number}", _peer)
+
+
+def _privacy(root: Path, name: str, member: Member) -> Iterator[Piece]:
+    parent = (root / privacy_key_path(name, 1)).parent.parent
+    for number in _absent(parent, f"{name}-key-", member.privacy_keys):
+        yield Piece((root / privacy_key_path(name, number)).parent, _privacy_key)
+    tls = (root / tls_authority_paths(name)[0]).parent
+    if not _is_there(tls):
+        yield Piece(tls, lambda: renewing.new_directory(name, member))
 
 
 def _signers(root: Path, name: str, member: Member) -> Iterator[Piece]:
@@ -123,7 +137,7 @@ def _consortium() -> Mapping[str, str]:
     )
 
 
-def _whole_member(name: str, member: Member) -> Callable[[], Mapping[str, str]]:
+def _whole_member(name: str, member: Member, *, privacy: bool) -> Callable[[], Mapping[str, str]]:
     def contents() -> Mapping[str, str]:
         keystore_path, passphrase_path = account_paths(name)
         passphrase = keystore.new_passphrase()
@@ -137,9 +151,19 @@ def _whole_member(name: str, member: Member) -> Callable[[], Mapping[str, str]]:
         for number in range(1, member.peers + 1):
             for kind in PEER_KINDS:
                 files[peer_key_path(name, f"{name}-{kind}-{number}")] = _peer()["private_key"]
+        if privacy:
+            files |= _whole_privacy(name, member)
         return _relative(name, files)
 
     return contents
+
+
+def _whole_privacy(name: str, member: Member) -> dict[str, str]:
+    tls = tls_authority_paths(name)[0].rpartition("/")[0]
+    files = {f"{tls}/{file}": text for file, text in renewing.new_directory(name, member).items()}
+    for number in range(1, member.privacy_keys + 1):
+        files[privacy_key_path(name, number)] = _privacy_key()["secret.key"]
+    return files
 
 
 def _node() -> Mapping[str, str]:
@@ -149,6 +173,10 @@ def _node() -> Mapping[str, str]:
 
 def _peer() -> Mapping[str, str]:
     return {"private_key": libp2p.new_peer_key() + "\n"}
+
+
+def _privacy_key() -> Mapping[str, str]:
+    return {"secret.key": new_privacy_key()}
 
 
 def _relative(directory: str, files: Mapping[str, str]) -> Mapping[str, str]:

@@ -13,6 +13,8 @@ from muniment.spec.model import Name, Strict
 
 EnodeId = Annotated[str, StringConstraints(pattern="^[0-9a-f]{128}$")]
 Address = Annotated[str, StringConstraints(pattern="^0x[0-9a-fA-F]{40}$")]
+PrivacyKey = Annotated[str, StringConstraints(pattern="^[A-Za-z0-9+/]{43}=$")]
+"""Public key of a privacy manager: base64 of 32 bytes."""
 PeerId = Annotated[str, StringConstraints(pattern="^12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$")]
 
 
@@ -56,6 +58,21 @@ class PeerIdentity(Strict):
     """Swarm address of the cluster service; likewise."""
 
 
+class PrivacyIdentity(Strict):
+    """Public part of what a member's privacy managers share."""
+
+    keys: tuple[PrivacyKey, ...] = Field(min_length=1, max_length=16)
+    """The first one is the sender when a transaction names none."""
+
+    endpoint: Endpoint | None = None
+    """Where managers of other members reach them; set in exported files and for members of other operators."""
+
+    authority: Annotated[str, StringConstraints(pattern="^-----BEGIN CERTIFICATE-----\n", max_length=4096)] | None = (
+        None
+    )
+    """Certificate (PEM) of the member's TLS authority, which signs the certificates of its managers and nodes."""
+
+
 class MemberIdentity(Strict):
     """Public part of one member: what members exchange as one small file."""
 
@@ -65,6 +82,8 @@ class MemberIdentity(Strict):
     """The member's submitting account: its notary signs anchors with it."""
     nodes: tuple[NodeIdentity, ...] = Field(min_length=1, max_length=16)
     peers: tuple[PeerIdentity, ...] = Field(max_length=16)
+    privacy: PrivacyIdentity | None = None
+    """Absent where there are no private transactions, and in files of versions that knew none."""
 
 
 class Identities(Strict):
@@ -122,3 +141,18 @@ def account_paths(member: str) -> tuple[str, str]:
 def rest_password_path(member: str) -> str:
     """Password of the cluster REST API of this member's peers (user `muniment`)."""
     return f"{member}/cluster-rest-password"
+
+
+def privacy_key_path(member: str, number: int) -> str:
+    """Secret key of a privacy key pair, number 1 on, in Tessera's file format for keys without a password."""
+    return f"{member}/privacy/keys/{member}-key-{number}/secret.key"
+
+
+def tls_authority_paths(member: str) -> tuple[str, str]:
+    """Certificate of the member's TLS authority (PEM), and its secret key, which only making certificates needs."""
+    return f"{member}/privacy/tls/authority.pem", f"{member}/privacy/tls/authority.key"
+
+
+def tls_certificate_path(member: str) -> str:
+    """Secret key and certificate (PEM, in one file, so that both change at once) of the member's managers and nodes."""
+    return f"{member}/privacy/tls/certificate.pem"

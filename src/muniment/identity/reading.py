@@ -10,19 +10,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from muniment.identity import keys, keystore, libp2p
+from muniment.identity import keys, keystore, libp2p, renewing
 from muniment.identity.model import (
     CLUSTER_SECRET,
     SWARM_KEY,
     MemberIdentity,
     NodeIdentity,
     PeerIdentity,
+    PrivacyIdentity,
     account_paths,
     clique_keystore_paths,
     node_key_path,
     peer_key_path,
+    privacy_key_path,
     rest_password_path,
 )
+from muniment.identity.privacy_keys import public_privacy_key
 from muniment.identity.secret_files import damaged, read_secret
 from muniment.kernel.errors import IntegrityError
 
@@ -37,8 +40,17 @@ def check_consortium(root: Path) -> None:
     _derived(root / CLUSTER_SECRET, _random_value)
 
 
-def member(root: Path, name: str, *, nodes: int, peers: int, validates: Callable[[int, str], bool]) -> MemberIdentity:
-    """The public part of a member of ours; `validates` says it of a node by its number and coinbase."""
+def member(
+    root: Path,
+    name: str,
+    *,
+    nodes: int,
+    peers: int,
+    privacy_keys: int,
+    validates: Callable[[int, str], bool],
+) -> MemberIdentity:
+    """The public part of a member of ours; `validates` says it of a node by its number and coinbase. Without privacy
+    keys there are no private transactions."""
     _derived(root / rest_password_path(name), _random_value)
     return MemberIdentity(
         member=name,
@@ -52,6 +64,17 @@ def member(root: Path, name: str, *, nodes: int, peers: int, validates: Callable
             )
             for number in range(1, peers + 1)
         ),
+        privacy=_privacy(root, name, privacy_keys) if privacy_keys else None,
+    )
+
+
+def _privacy(root: Path, name: str, count: int) -> PrivacyIdentity:
+    renewing.facts(root, name)
+    return PrivacyIdentity(
+        keys=tuple(
+            _derived(root / privacy_key_path(name, number), public_privacy_key) for number in range(1, count + 1)
+        ),
+        authority=renewing.authority(root, name),
     )
 
 

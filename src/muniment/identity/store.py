@@ -7,17 +7,18 @@ Public parts are derived from the secrets at every load, so that the two cannot 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 
-from muniment.identity import duplicates, export, genesis, making, reading
+from muniment.identity import duplicates, export, genesis, making, reading, renewing
 from muniment.identity.anchoring import allocation
 from muniment.identity.genesis import GenesisFacts
-from muniment.identity.model import Identities, MemberIdentity
+from muniment.identity.model import Identities, MemberIdentity, privacy_key_path, tls_authority_paths
 from muniment.identity.secret_files import read_secret
 from muniment.kernel.errors import InputError, IntegrityError
 from muniment.kernel.files import make_private_directory, write_atomically
 from muniment.kernel.locks import locked
-from muniment.spec.model import Consensus, Consortium, Member
+from muniment.spec.model import Consensus, Consortium
 
 GENESIS = "genesis.json"
 LOCK = ".lock"
@@ -47,7 +48,23 @@ class IdentityStore:
                 self._check_not_lost(spec, foreign)
                 for piece in making.missing(self.root, spec):
                     piece.make()
+        if self._due(spec):
+            with self._lock():
+                for name in self._due(spec):
+                    renewing.renew(self.root, name, spec.members[name])
         return self._assemble(spec, foreign)
+
+    def renew(self, spec: Consortium, base: Path) -> dict[str, datetime]:
+        """Make the TLS certificates of all members of ours anew; when each ends, by member.
+
+        Raises `InputError` when there are no identities yet or no private transactions, `IntegrityError` when an
+        authority is missing or damaged.
+        """
+        if not spec.privacy.enabled:
+            raise InputError("privacy.enabled is false in the specification: there are no certificates to renew")
+        self.load(spec, base)
+        with self._lock():
+            return {name: renewing.renew(self.root, name, member).ends for name, member in spec.own_members.items()}
 
     def load(self, spec: Consortium, base: Path) -> Identities:
         """The public parts of all members, as `ensure` returns them, but nothing is made.
@@ -86,10 +103,7 @@ class IdentityStore:
     def _assemble(self, spec: Consortium, foreign: Foreign) -> Identities:
         reading.check_consortium(self.root)
         facts = self._facts()
-        members = tuple(
-            foreign[name][1] if name in foreign else self._own(name, member, facts)
-            for name, member in spec.members.items()
-        )
+        members = tuple(foreign[name][1] if name in foreign else self._own(name, spec, facts) for name in spec.members)
         self._check_signers(spec, members)
         claims = []
         for member in members:
@@ -100,12 +114,29 @@ class IdentityStore:
         duplicates.check_alone(claims)
         return Identities(members=members, own=frozenset(spec.own_members))
 
-    def _own(self, name: str, member: Member, facts: GenesisFacts | None) -> MemberIdentity:
+    def _due(self, spec: Consortium) -> list[str]:
+        """Members whose certificates must be made anew, and can be."""
+        return [
+            name
+            for name, member in (spec.own_members if spec.privacy.enabled else {}).items()
+            if (self.root / tls_authority_paths(name)[1]).exists() and renewing.is_due(self.root, name, member)
+        ]
+
+    def _own(self, name: str, spec: Consortium, facts: GenesisFacts | None) -> MemberIdentity:
+        member = spec.members[name]
+
         def validates(number: int, coinbase: str) -> bool:
             # Once the chain was started its genesis says who validates: a node that came later does not.
             return number <= member.validator_count if facts is None else coinbase in facts.validators
 
-        return reading.member(self.root, name, nodes=member.nodes, peers=member.peers, validates=validates)
+        return reading.member(
+            self.root,
+            name,
+            nodes=member.nodes,
+            peers=member.peers,
+            privacy_keys=member.privacy_keys if spec.privacy.enabled else 0,
+            validates=validates,
+        )
 
     def _check_signers(self, spec: Consortium, members: tuple[MemberIdentity, ...]) -> None:
         if spec.chain.consensus is not Consensus.CLIQUE:
@@ -127,7 +158,7 @@ class IdentityStore:
                     f"{path}: this is the public file of member {identity.member}, but members.{name}.identity names"
                     f" it: give the file of {name}"
                 )
-            export.check_reachable(path, identity, spec.chain.consensus)
+            export.check_reachable(path, identity, spec.chain.consensus, tls=spec.privacy.tls)
             found[name] = (path, identity)
         return found
 
@@ -140,9 +171,13 @@ class IdentityStore:
         for name in spec.own_members:
             known |= {reading.coinbase(self.root, name, node) for node in making.existing_nodes(self.root, name)}
         lost = sorted(set(facts.validators) - known)
-        gone = [name for name in (making.CONSORTIUM, *spec.own_members) if not (self.root / name).exists()]
+        wanted = [self.root / name for name in (making.CONSORTIUM, *spec.own_members)]
+        if facts.privacy and spec.privacy.enabled:
+            # A new key would open none of the payloads that were sent to the old one.
+            wanted += [self.root / privacy_key_path(name, 1) for name in spec.own_members]
+        gone = [path for path in wanted if not path.exists()]
         if lost or gone:
-            what = f"the key of validator {lost[0]}" if lost else str(self.root / gone[0])
+            what = f"the key of validator {lost[0]}" if lost else str(gone[0])
             raise IntegrityError(
                 f"the chain of {self.root / GENESIS} was started, but {what} is not there: restore it from your backup;"
                 " for a member that the chain was not started with, use a new state directory. Nothing was made"

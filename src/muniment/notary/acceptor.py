@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from muniment.database.errors import DiskFullError
 from muniment.kernel.errors import MunimentError, TemporaryError
 from muniment.notary.doors import BatchStore, Clock
-from muniment.notary.errors import DiskFullError, RefusedUploadError
+from muniment.notary.errors import RefusedUploadError
 from muniment.notary.intake import Draft
 from muniment.notary.spool import Spool
 from muniment.notary.values import FileView, NewFile, NewRequest, Place, Repeated, State, file_id, new_request_id

@@ -12,9 +12,10 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from muniment.database.errors import DiskFullError
 from muniment.kernel.encoding import parse_json
 from muniment.kernel.errors import InputError, MunimentError, TemporaryError
-from muniment.notary.errors import DiskFullError, RefusedUploadError, UnknownFileError
+from muniment.notary.errors import RefusedUploadError, UnknownFileError
 from muniment.notary.intake import expected_digest, take_raw
 from muniment.notary.multipart import take_multipart
 from muniment.notary.readiness import Readiness

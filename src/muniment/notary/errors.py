@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from muniment.kernel.errors import InputError, PermanentError, TemporaryError
-
-
-class DiskFullError(TemporaryError):
-    """No room for content or for the database; nothing was kept of the request (status 507)."""
+from muniment.kernel.errors import InputError, PermanentError
 
 
 class RefusedUploadError(InputError):

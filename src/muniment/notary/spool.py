@@ -14,9 +14,10 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from muniment.database.errors import DiskFullError
 from muniment.kernel.errors import MunimentError, TemporaryError
 from muniment.kernel.files import SECRET_MODE, make_private_directory, sync_directory
-from muniment.notary.errors import DiskFullError, StuckBatchError
+from muniment.notary.errors import StuckBatchError
 from muniment.notary.values import Place
 
 SEGMENT_BYTES = 64 * 2**20

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
+from muniment.database.engine import Database, open_database, ping
+from muniment.database.migration import Revisions, migrate
 from muniment.notary import store_batches, store_files
-from muniment.notary.store_engine import Database, open_database, ping
-from muniment.notary.store_migration import migrate
 from muniment.notary.values import (
     Anchor,
     Backlog,
@@ -22,6 +23,9 @@ from muniment.notary.values import (
     State,
 )
 
+SQLITE_FILE: Final = "notary.sqlite"
+REVISIONS: Final = Revisions("notary", Path(__file__).parent / "migrations", "0001", "alembic_version")
+
 
 class Store:
     """The notary's database. Every method raises `TemporaryError` while it is away and `DiskFullError` without room."""
@@ -31,7 +35,7 @@ class Store:
 
     async def migrate(self) -> None:
         """Bring the tables to this version's form; repeatable, and safe when two start at once."""
-        await self._database.write(migrate)
+        await self._database.write(migrate, REVISIONS)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -120,4 +124,4 @@ class Store:
 
 def open_store(url: str, password: str | None, data_dir: Path) -> Store:
     """The store of the database at `url` (`sqlite`: a file in `data_dir`); nothing is connected yet."""
-    return Store(open_database(url, password, data_dir))
+    return Store(open_database(url, password, data_dir / SQLITE_FILE))

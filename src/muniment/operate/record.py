@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from muniment.identity.model import Identities
 from muniment.spec.model import Consensus, Consortium
 from muniment.topology.model import Probe, Role, Topology, Workload
+from muniment.topology.privacy import DATABASE_FILE
 
 
 @dataclass(frozen=True)
@@ -35,16 +36,23 @@ class Record:
     members: tuple[str, ...]
     """Those that run here."""
     parts: tuple[Part, ...]
+    databases: Mapping[str, str] = field(default_factory=dict)
+    """The database of each member's privacy managers, by member: a file, or a URL without a password."""
 
     def of(self, member: str, role: Role) -> tuple[Part, ...]:
         """The member's parts with this role."""
         return tuple(part for part in self.parts if part.member == member and part.role is role)
 
     def urls(self, member: str) -> dict[str, str | None]:
-        """Where the member is reached: rpc, ws, notary (None when it has none)."""
+        """Where the member is reached: rpc, ws, notary, privacy (where managers of others come in); None for none."""
         gateway = next((part.endpoints for part in self.of(member, Role.GATEWAY)), {})
         notary = next((part.endpoints for part in self.of(member, Role.NOTARY)), {})
-        return {"rpc": gateway.get("rpc"), "ws": gateway.get("ws"), "notary": notary.get("api")}
+        urls = {"rpc": gateway.get("rpc"), "ws": gateway.get("ws"), "notary": notary.get("api")}
+        return {**urls, "privacy": gateway.get("privacy")}
+
+    def managers(self, member: str) -> list[str]:
+        """Where the member's own applications reach its privacy managers."""
+        return [part.endpoints["q2t"] for part in self.of(member, Role.PRIVACY)]
 
 
 def record_of(spec: Consortium, identities: Identities, topology: Topology) -> Record:
@@ -56,6 +64,7 @@ def record_of(spec: Consortium, identities: Identities, topology: Topology) -> R
         validators=len(validators),
         members=topology.members,
         parts=tuple(_part(workload, workload.name in validators) for workload in topology.workloads),
+        databases=dict(_databases(spec, topology)),
     )
 
 
@@ -82,6 +91,8 @@ def from_document(document: dict[str, Any]) -> Record:
             )
             for part in document["parts"]
         ),
+        # Versions without private transactions left none.
+        databases=document.get("databases", {}),
     )
 
 
@@ -91,8 +102,15 @@ def endpoints(record: Record, spec: Consortium, contract: str) -> dict[str, Any]
         "network": spec.name,
         "chain_id": spec.chain.id,
         "contract": contract,
-        "members": {member: record.urls(member) for member in record.members},
+        "members": {member: {**record.urls(member), "managers": record.managers(member)} for member in record.members},
     }
+
+
+def _databases(spec: Consortium, topology: Topology) -> Iterator[tuple[str, str]]:
+    for member in topology.members:
+        for manager in topology.of(member, Role.PRIVACY)[:1]:
+            url = spec.members[member].database.url
+            yield member, str(manager.shared[0] / DATABASE_FILE) if manager.shared else url
 
 
 def _part(workload: Workload, validator: bool) -> Part:

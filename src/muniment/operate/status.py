@@ -79,7 +79,10 @@ class Status:
             "verdict": self.verdict.value,
             "cause": self.cause,
             "faults_tolerated": self.faults_tolerated,
-            "members": {member: self.record.urls(member) for member in self.record.members},
+            "members": {
+                member: {**self.record.urls(member), "database": self.record.databases.get(member)}
+                for member in self.record.members
+            },
             "workloads": [_workload(part, self.observations[part.name]) for part in self.record.parts],
         }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 NAME_PATTERN = "^[a-z][a-z0-9]{0,19}$"
 RESERVED_NAME = "consortium"
@@ -19,6 +19,7 @@ EPHEMERAL_PORTS = 32768
 """The operating system gives outgoing connections ports from here on (Linux, net.ipv4.ip_local_port_range)."""
 # A name ends up in file names, DNS labels and process names; no hyphen, so that `alpha-1` has one reading.
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+Host = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern="^[A-Za-z0-9.:_-]+$")]
 
 
 class Strict(BaseModel):
@@ -93,12 +94,48 @@ class Ipfs(Strict):
     """Storage that one peer offers, for example 100GB."""
 
 
+class Tls(StrEnum):
+    """Whether connections to privacy managers are encrypted and both sides show certificates."""
+
+    OFF = "off"
+    STRICT = "strict"
+
+
+def _bare_off(value: object) -> object:
+    # A bare `off` is YAML 1.1 for false.
+    return Tls.OFF.value if value is False else value
+
+
+class Privacy(Strict):
+    """Private transactions: their payloads are kept by privacy managers, one beside each node."""
+
+    enabled: bool = True
+    """Whether there are private transactions. The genesis fixes it."""
+
+    multiple_states: bool = False
+    """Whether every privacy key of a member has a private state of its own. The genesis fixes it."""
+
+    tls: Annotated[Tls, BeforeValidator(_bare_off)] = Tls.OFF
+    """`strict`: nodes, managers and the managers of other members show one another certificates. Default `off`, because
+    everything listens on 127.0.0.1."""
+
+    discovery: bool = True
+    """Whether managers of members that are not in this specification may announce themselves."""
+
+    @model_validator(mode="after")
+    def _states_need_managers(self) -> Self:
+        if self.multiple_states and not self.enabled:
+            raise ValueError("multiple_states cannot be true while enabled is false: set one of the two otherwise")
+        return self
+
+
 class Database(Strict):
     """The SQL database of one member."""
 
     url: str = Field(default="sqlite", pattern=r"^(sqlite|postgresql://[^\s]+|mysql://[^\s]+|mariadb://[^\s]+)$")
-    """`sqlite` (a file in the service's own volume), or postgresql://user@host:port/name, or mysql://…, without
-    a password."""
+    """`sqlite` (one file for the notary, one for the privacy managers), or postgresql://user@host:port/name, or
+    mysql://…, without a password. Several hosts may stand there, with commas between them: the one that takes writes is
+    used."""
 
     password_file: str | None = None
     """File with the password, mode 0600. Passwords never stand in the specification."""
@@ -131,7 +168,13 @@ class Member(Strict):
     """Whether this member runs a notary."""
 
     database: Database = Database()
-    """The member's SQL database."""
+    """The member's SQL database, for its notary and its privacy managers."""
+
+    privacy_keys: int = Field(default=1, ge=1, le=16)
+    """Number of key pairs by which private transactions name this member; all its managers hold all of them."""
+
+    privacy_hosts: tuple[Host, ...] = Field(default=(), max_length=32)
+    """Further host names and addresses by which others reach this member's managers; they stand in the certificates."""
 
     @property
     def validator_count(self) -> int:
@@ -171,6 +214,9 @@ class Consortium(Strict):
 
     ipfs: Ipfs = Ipfs()
     """The IPFS Cluster."""
+
+    privacy: Privacy = Privacy()
+    """Private transactions."""
 
     ports: Ports = Ports()
     """Ports of the local target."""

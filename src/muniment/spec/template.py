@@ -43,6 +43,18 @@ ipfs:
   # Storage that one peer offers: a whole number and MB, GB or TB.
   storage_max: 100GB
 
+# Private transactions. Their payloads are kept by privacy managers, one beside each node.
+privacy:
+  # Whether there are any. The genesis fixes it, and every member must say the same.
+  enabled: true
+  # Whether every privacy key of a member has a private state of its own. The genesis fixes it.
+  multiple_states: false
+  # "strict": nodes, managers, and managers of other members show one another certificates, which `muniment up` makes.
+  # "off" suits one machine, where everything listens on 127.0.0.1.
+  tls: "off"
+  # Whether managers of members that are not in this specification may announce themselves.
+  discovery: true
+
 # Ports of the local target, all on 127.0.0.1.
 ports:
   # First port. Every member takes 400 from here on, in the order below; all must stay below 32768.
@@ -61,12 +73,17 @@ members:
     peers: 3
     # Whether this member runs a notary.
     notary: true
-    # The member's SQL database.
+    # The member's SQL database, for its notary and its privacy managers.
     database:
-      # sqlite (a file in the service's own volume), or postgresql://user@host:port/name, or mysql://user@host:port/name.
+      # sqlite (one file for the notary, one for the managers), or postgresql://user@host:port/name, or
+      # mysql://user@host:port/name. Of several hosts (host1:port,host2:port) the one that takes writes is used.
       url: sqlite
       # File with the database's password, mode 0600. Passwords never stand here.
       # password_file: database.password
+    # Key pairs by which private transactions name this member (1 to 16).
+    privacy_keys: 1
+    # Further host names and addresses by which others reach this member's managers; they stand in the certificates.
+    privacy_hosts: []
 
   # A member that another operator runs: its public file, which he writes by `muniment member export`.
   # beta:

@@ -33,6 +33,9 @@ class Target(Protocol):
     def apply(self, topology: Topology) -> None:
         """Render, start what does not run, and restart what changed."""
 
+    def refresh(self, topology: Topology) -> None:
+        """Put changed files that running workloads read anew in place; starts and restarts nothing."""
+
     def observe(self) -> dict[str, Process]:
         """The state of every workload that this target knows of, by name; empty when nothing was applied."""
 

@@ -2,11 +2,12 @@
 
 `python -I -S launch.py LAUNCH.json`: standard library only and no site packages, so that it takes a few hundredths of a
 second. It makes the directories, writes the rendered files anew, prepares the data directory when it is new or was
-lost, and executes the program in its own place: the supervisor sees one process.
+lost, waits until what the program needs is ready, and executes the program in its own place: the supervisor sees one
+process.
 
 What it finds in the description (written by `targets.rendering`): `program`, `arguments`, `environment`, `data`,
-`directories`, `files` (source, target, mode), `prepare` (arguments, creates) or null, `log`, `starts` (a file that gets
-one `+` per start).
+`directories`, `files` (source, target, mode), `prepare` (arguments, creates) or null, `needs` (host, port and path of
+URLs that must answer with status 200), `log`, `starts` (a file that gets one `+` per start).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import os
 import resource
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -27,6 +29,13 @@ PREPARING = ".muniment-preparing"
 STARTED = b"+"
 SHORTEST_RUN = 1.0
 """Seconds. A program that ends sooner than this is started once in this time, not at once."""
+
+NEED_SECONDS = 60.0
+"""So long the launcher waits for what the program needs; then it ends, and is started again."""
+
+ASK_SECONDS = 2.0
+PAUSE_SECONDS = 0.05
+"""Between two questions whether a need is ready."""
 
 OPEN_FILES = 65536
 """Wanted limit of open files; no more than the hard limit."""
@@ -48,6 +57,8 @@ def main(description: Path) -> None:
     os.chdir(data)
     if prepare is not None and not (data / prepare["creates"]).exists():
         run_prepare(launch, data)
+    for need in launch.get("needs", ()):
+        wait_for(need)
     raise_limit()
     os.execve(launch["program"][0], [*launch["program"], *launch["arguments"]], launch["environment"])  # noqa: S606
 
@@ -128,6 +139,28 @@ def run_prepare(launch: dict[str, Any], data: Path) -> None:
     if not created.exists():
         raise FileNotFoundError(2, "prepare ended well but did not create it", str(created))
     marker.unlink()
+
+
+def wait_for(need: dict[str, Any]) -> None:
+    """Wait until the URL of a need answers with status 200; raises `TimeoutError` with the cause when it does not."""
+    end = time.monotonic() + NEED_SECONDS
+    while cause := refusal(need):
+        if time.monotonic() > end:
+            raise TimeoutError(f"http://{need['host']}:{need['port']}{need['path']} is not ready: {cause}")
+        time.sleep(PAUSE_SECONDS)
+
+
+def refusal(need: dict[str, Any]) -> str:
+    """Why a need is not ready; empty when it is."""
+    host, port = need["host"], need["port"]
+    try:
+        with socket.create_connection((host, port), ASK_SECONDS) as connection:
+            connection.sendall(f"GET {need['path']} HTTP/1.0\r\nHost: {host}:{port}\r\n\r\n".encode())
+            with connection.makefile("rb") as answer:
+                status = answer.readline(256).split()[1:2]
+    except OSError as error:
+        return str(error)
+    return "" if status == [b"200"] else f"it answers with status {b''.join(status).decode('ascii', 'replace')}"
 
 
 def raise_limit() -> None:

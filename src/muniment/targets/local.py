@@ -67,6 +67,7 @@ class LocalTarget:
         supervisor does not start.
         """
         rendered = self._render(topology)
+        self._renderer.refresh(topology)
         text = configuration(self._places, rendered).encode()
         with _writing(self._places.configuration):
             place(self._places.configuration, text, SECRET_MODE)
@@ -78,6 +79,10 @@ class LocalTarget:
             for workload in rendered:
                 starts_file(self._state, workload.name).write_bytes(ON_PURPOSE)
             self._supervisor.start()
+
+    def refresh(self, topology: Topology) -> None:
+        """Put changed files that running workloads read anew in place; starts and restarts nothing."""
+        self._renderer.refresh(topology)
 
     def observe(self) -> dict[str, Process]:
         """The state of every workload that was rendered, by name; empty when nothing was applied."""

@@ -1,8 +1,8 @@
 """Addresses on one machine: everything listens on 127.0.0.1, at ports counted from `ports.base`.
 
 Every member that runs here has 400 ports, in the order of the specification (members of other operators take none, so
-that a member keeps its ports when others join): gateway +0 to +2, notary +3, agent +4, node i from
-10 * i on, peer i from 200 + 10 * (i - 1) on.
+that a member keeps its ports when others join): gateway +0 to +2 and (privacy) +5, notary +3, agent +4, node i from
+10 * i on and its privacy manager from 10 * i + 5 on, peer i from 200 + 10 * (i - 1) on.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ LONGEST_RUN_DIRECTORY = 60
 """A unix socket's path has at most 107 bytes (unix(7)); this leaves room for the workload's name and the socket's."""
 
 _EDGE = {
-    "gateway": {"rpc": 0, "ws": 1, "metrics": 2},
+    "gateway": {"rpc": 0, "ws": 1, "metrics": 2, "privacy": 5},
     "notary": {"api": 3, "metrics": 3},
     "agent": {"api": 4, "metrics": 4},
 }
 _NODE = {"rpc": 0, "ws": 1, "p2p": 2, "raft": 3, "metrics": 4}
+_PRIVACY = {"q2t": 5, "p2p": 6, "status": 7}
 _PEER = {
     "kubo": {"swarm": 0, "api": 1},
     "cluster": {"swarm": 2, "api": 3, "metrics": 4},
@@ -81,6 +82,8 @@ def _offset(match: re.Match[str], port: str) -> int:
     kind, number = match["kind"], match["number"]
     if kind is None and number:
         return _PORTS_PER_THING * int(number) + _NODE[port]
+    if kind == "privacy" and number:
+        return _PORTS_PER_THING * int(number) + _PRIVACY[port]
     if number is None and kind in _EDGE:
         return _EDGE[kind][port]
     return _FIRST_PEER_PORT + _PORTS_PER_THING * (int(number or 0) - 1) + _PEER[kind or ""][port]

@@ -15,13 +15,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 from muniment.kernel.encoding import pretty_json
 from muniment.kernel.errors import InputError
 from muniment.kernel.files import PUBLIC_MODE, SECRET_MODE, unwritable
 from muniment.targets.launch import place, remove
 from muniment.targets.loopback import run_directory
-from muniment.topology.model import File, Program, Topology, Workload
+from muniment.topology.model import File, Probe, Program, Topology, Workload
 
 STATE_VARIABLE = "MUNIMENT_STATE"
 """Marks every process of a state directory, the supervisor too; its value is the state directory."""
@@ -72,6 +73,21 @@ class Renderer:
                 shutil.rmtree(entry, ignore_errors=True)
         return rendered
 
+    def refresh(self, topology: Topology) -> None:
+        """Put changed files that workloads read anew (`File.reloaded`) in place, for workloads rendered before.
+
+        Raises `InputError` when a place cannot be written.
+        """
+        for workload in topology.workloads:
+            if not (self._root / "config" / workload.name / LAUNCH).exists():
+                continue
+            for file in (self._file(workload, each) for each in workload.files if each.reloaded):
+                try:
+                    place(self._root / file.source, file.content, file.mode)
+                    place(file.target, file.content, file.mode)
+                except OSError as error:
+                    raise unwritable(file.target, error) from error
+
     def _workload(self, workload: Workload) -> Rendered:
         directory = self._root / "config" / workload.name
         try:
@@ -81,7 +97,8 @@ class Renderer:
             content = pretty_json(launch).encode()
             digest = hashlib.sha256(content)
             for file in files:
-                digest.update(file.content)
+                if not file.reloaded:
+                    digest.update(file.content)
                 place(self._root / file.source, file.content, file.mode)
             place(directory / LAUNCH, content, PUBLIC_MODE)
             _remove_others(directory, {LAUNCH, ORIGINAL, *(file.top for file in files)})
@@ -98,7 +115,9 @@ class Renderer:
         base = self._state / "data" / workload.name if file.in_data else self._config(workload.name)
         flat = ("data-" if file.in_data else "config-") + "-".join(file.path.parts)
         source = PurePosixPath("config", workload.name, ORIGINAL, flat)
-        return _File(source, base / file.path, "" if file.in_data else file.path.parts[0], text.encode(), mode)
+        return _File(
+            source, base / file.path, "" if file.in_data else file.path.parts[0], text.encode(), mode, file.reloaded
+        )
 
     def _launch(self, workload: Workload, files: list[_File]) -> dict[str, Any]:
         data = self._state / "data" / workload.name
@@ -106,7 +125,11 @@ class Renderer:
         return {
             "arguments": workload.arguments,
             "data": str(data),
-            "directories": [str(self._config(workload.name)), str(run_directory(self._state) / workload.name)],
+            "directories": [
+                str(self._config(workload.name)),
+                str(run_directory(self._state) / workload.name),
+                *(str(path) for path in workload.shared),
+            ],
             "environment": {
                 # Nothing of the user's environment: engines take settings from it (CLUSTER_…, IPFS_…, GOLOG_…).
                 "HOME": str(data),
@@ -122,6 +145,7 @@ class Renderer:
             ],
             "log": str(log_file(self._state, workload.name)),
             "prepare": prepare and {"arguments": prepare.arguments, "creates": str(prepare.creates)},
+            "needs": [_need(probe) for probe in workload.needs],
             "program": self._program(workload),
             "stop_seconds": workload.stop_seconds,
             "starts": str(starts_file(self._state, workload.name)),
@@ -146,6 +170,7 @@ class _File:
     """First part of a config file's path in the config directory; empty for files of the data directory."""
     content: bytes
     mode: int
+    reloaded: bool
 
 
 def starts_file(state: Path, workload: str) -> Path:
@@ -162,6 +187,11 @@ def check_path(state: Path) -> None:
     """Raises `InputError` for a state directory whose name the supervisor's configuration could misread."""
     if found := _FORBIDDEN.search(str(state)):
         raise InputError(f"the state directory {str(state)!r} has {found[0]!r} in its name: choose another (--state)")
+
+
+def _need(probe: Probe) -> dict[str, Any]:
+    url = urlsplit(probe.url)
+    return {"host": url.hostname, "port": url.port, "path": url.path}
 
 
 def _remove_others(directory: Path, wanted: set[str]) -> None:

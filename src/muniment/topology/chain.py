@@ -5,8 +5,12 @@ Every flag was tried on the real engine. What is not obvious:
 - **`--gcmode archive`**: with the default, state stays in memory, and after a power cut the nodes come back at an old
   block and replace blocks that were final. It also keeps the index of transactions whole (`--txlookuplimit` becomes 0).
 - **Namespaces on HTTP and WebSocket** are `eth`, `net`, `web3` and `txpool`, which read and take signed transactions.
-  Not there, but on the node's IPC: `admin`, `personal`, `debug`, `miner` (they command the process), and `istanbul`,
-  `raft`, `clique`, `quorumPermission`, `quorumExtension` (they vote validators in and out, or change who may connect).
+  `eth` has also what private transactions signed elsewhere need: `eth_fillTransaction` (it stores the payload) and
+  `eth_sendRawPrivateTransaction`. Not there, but on the node's IPC: `admin`, `personal`, `debug`, `miner` (they command
+  the process), and `istanbul`, `raft`, `clique`, `quorumPermission`, `quorumExtension` (they vote validators in and
+  out, change who may connect, or who is party to a contract).
+- **The privacy manager must be ready first**: the engine asks it at its start, once, and ends when it is not (the
+  launcher waits for it, see `Workload.needs`). Later the engine tries five times, a second apart, and then ends too.
 - **Host names**: the engine answers requests for IP addresses, `localhost`, and the names that its own ports and its
   member's gateway are reached by. Anything else is refused, so that a web page cannot reach a node by rebinding a name.
 - **Where devp2p listens** has no flag for the address; it stands in `geth.toml`. The raft transport always listens on
@@ -36,10 +40,12 @@ from muniment.identity.model import (
     NodeIdentity,
     clique_keystore_paths,
     node_key_path,
+    tls_certificate_path,
 )
 from muniment.kernel.encoding import pretty_json
 from muniment.kernel.errors import InputError
-from muniment.spec.model import Chain, Consensus, Consortium
+from muniment.spec.model import Chain, Consensus, Consortium, Tls
+from muniment.topology import privacy
 from muniment.topology.model import Addresses, File, Port, Prepare, Probe, Program, Role, Workload, secret
 
 GENESIS = PurePosixPath("genesis.json")
@@ -47,6 +53,8 @@ NODE_KEY = PurePosixPath("nodekey")
 ENGINE_CONFIG = PurePosixPath("geth.toml")
 KEYSTORE = PurePosixPath("keystore")
 PASSPHRASE = PurePosixPath("passphrase")
+CERTIFICATE = PurePosixPath("tls/certificate.pem")
+AUTHORITY = PurePosixPath("tls/authority.pem")
 IPC = "geth.ipc"
 
 HTTP_NAMESPACES = "eth,net,web3,txpool"
@@ -57,6 +65,9 @@ CACHE_MEGABYTES = 128
 
 FEWEST_PEER_SLOTS = 50
 """The engine's default. A third of the slots is kept for outgoing connections, so larger consortia need more."""
+
+IDLE_SECONDS = 10
+"""So long a node keeps a connection to its manager that it does not use; managers keep them longer."""
 
 STOP_SECONDS = 30
 
@@ -121,6 +132,9 @@ class _Node:
         self.name = node.name
         self.config = addresses.config(node.name)
         self.data = addresses.data(node.name)
+        self.manager = privacy.manager_name(node.name)
+        self.private = spec.privacy.enabled
+        self.authority = member.privacy.authority if member.privacy and spec.privacy.tls is Tls.STRICT else None
 
     def workload(self, genesis: str, peers: str, identities: Identities) -> Workload:
         """The whole workload."""
@@ -137,6 +151,7 @@ class _Node:
                 *self._chain(),
                 *self._network(len(identities.nodes)),
                 *self._interfaces(),
+                *self._privacy(),
                 *self._consensus(len(identities.validators)),
             ),
             ready=Probe(f"{agent.url}/nodes/{self.name}/ready"),
@@ -148,9 +163,11 @@ class _Node:
                 File(PurePosixPath("static-nodes.json"), peers, in_data=True),
                 File(PurePosixPath("permissioned-nodes.json"), peers, in_data=True),
                 *self._signer_files(),
+                *self._certificates(),
             ),
-            # No privacy manager: private transactions are refused instead of waiting for one.
-            environment=(("PRIVATE_CONFIG", "ignore"),),
+            # Without a privacy manager private transactions are refused instead of waiting for one.
+            environment=() if self.private else (("PRIVATE_CONFIG", "ignore"),),
+            needs=(Probe(f"{self._status_url()}/ready"),) if self.private else (),
             prepare=Prepare(
                 # With the node key, else the engine makes a second one and leaves it in the volume.
                 arguments=(*place, "init", str(self.config / GENESIS)),
@@ -195,6 +212,34 @@ class _Node:
             *("--ipcpath", str(self.addresses.run(self.name) / IPC)),
             *("--metrics", "--metrics.addr", metrics.host, "--metrics.port", str(metrics.port)),
             *("--verbosity", "3"),
+        )
+
+    def _privacy(self) -> tuple[str, ...]:
+        if not self.private:
+            return ()
+        manager = _host_and_port(self.addresses.reach(self.manager, "q2t"))
+        certificate = str(self.config / CERTIFICATE)
+        tls = (
+            *("--ptm.tls.mode", "strict", "--ptm.tls.rootca", str(self.config / AUTHORITY)),
+            *("--ptm.tls.clientcert", certificate, "--ptm.tls.clientkey", certificate),
+        )
+        return (
+            *("--ptm.url", f"{privacy.scheme(self.spec)}://{manager}"),
+            *("--ptm.timeout", str(privacy.NODE_TIMEOUT_SECONDS), "--ptm.dialtimeout", "1"),
+            *("--ptm.http.idletimeout", str(IDLE_SECONDS)),
+            *(tls if self.authority else ()),
+        )
+
+    def _status_url(self) -> str:
+        return f"http://{_host_and_port(self.addresses.reach(self.manager, 'status'))}"
+
+    def _certificates(self) -> tuple[File, ...]:
+        if not self.authority:
+            return ()
+        return (
+            # The engine reads it at every new connection (common/http/transport.go, `GetClientCertificate`).
+            File(CERTIFICATE, secret(tls_certificate_path(self.member)), reloaded=True),
+            File(AUTHORITY, self.authority),
         )
 
     def _consensus(self, validator_count: int) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from muniment.identity.model import Identities
 from muniment.kernel.errors import IntegrityError
 from muniment.spec.model import Consortium
-from muniment.topology import chain, edge, ipfs, services
+from muniment.topology import chain, edge, ipfs, privacy, services
 from muniment.topology.model import Addresses, Topology, Workload
 
 
@@ -20,6 +20,7 @@ def derive(spec: Consortium, identities: Identities, addresses: Addresses, genes
     """
     own = tuple(member for member in spec.members if member in identities.own)
     workloads = (
+        *privacy.managers(spec, identities, addresses),
         *chain.nodes(spec, identities, addresses, genesis),
         *ipfs.peers(spec, identities, addresses),
         *(edge.gateway(spec, member, identities, addresses) for member in own),

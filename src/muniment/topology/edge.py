@@ -6,9 +6,10 @@ from pathlib import PurePosixPath
 
 from muniment.identity.model import Endpoint, Identities, MemberIdentity, PeerIdentity, rest_password_path
 from muniment.kernel.encoding import pretty_json
-from muniment.spec.model import Consortium
-from muniment.topology import multiaddr
+from muniment.spec.model import Consortium, Tls
+from muniment.topology import multiaddr, privacy
 from muniment.topology.haproxy import Upstream, configuration
+from muniment.topology.haproxy_privacy import Manager, PrivacyDoor
 from muniment.topology.ipfs import kubo_swarm
 from muniment.topology.model import Addresses, File, Port, Probe, Program, Role, Workload, secret
 
@@ -28,8 +29,8 @@ GATEWAY_STOP_SECONDS = 5
 
 
 def gateway(spec: Consortium, member: str, identities: Identities, addresses: Addresses) -> Workload:
-    """The member's gateway: one RPC and one WebSocket address in front of its fit nodes."""
-    del spec  # the shape is the same for every specification
+    """The member's gateway: one RPC and one WebSocket address in front of its fit nodes, and one address for the
+    privacy managers of other members."""
     name = f"{member}-gateway"
     agent_name = f"{member}-agent"
     rpc, ws, metrics = (
@@ -41,6 +42,10 @@ def gateway(spec: Consortium, member: str, identities: Identities, addresses: Ad
         Upstream(node.name, addresses.reach(node.name, "rpc"), addresses.reach(node.name, "ws"))
         for node in identities.of(member).nodes
     )
+    door = _privacy_door(spec, member, identities, addresses)
+    doors = (
+        (Port("privacy", door.listen, addresses.reach(name, "privacy"), scheme=privacy.scheme(spec)),) if door else ()
+    )
     return Workload(
         name=name,
         member=member,
@@ -48,20 +53,32 @@ def gateway(spec: Consortium, member: str, identities: Identities, addresses: Ad
         program=Program.HAPROXY,
         arguments=("-db", "-f", str(addresses.config(name) / GATEWAY_CONFIG)),
         ready=Probe(f"{rpc.url}/health"),
-        ports=(rpc, ws, metrics),
+        ports=(rpc, ws, metrics, *doors),
         files=(
             File(
                 GATEWAY_CONFIG,
-                configuration(rpc.listen, ws.listen, metrics.listen, addresses.reach(agent_name, "api"), upstreams),
+                configuration(
+                    rpc.listen, ws.listen, metrics.listen, addresses.reach(agent_name, "api"), upstreams, door
+                ),
             ),
         ),
         stop_seconds=GATEWAY_STOP_SECONDS,
     )
 
 
+def _privacy_door(spec: Consortium, member: str, identities: Identities, addresses: Addresses) -> PrivacyDoor | None:
+    if not spec.privacy.enabled:
+        return None
+    names = [privacy.manager_name(node.name) for node in identities.of(member).nodes]
+    return PrivacyDoor(
+        listen=addresses.listen(f"{member}-gateway", "privacy"),
+        managers=tuple(Manager(name, addresses.reach(name, "p2p"), addresses.reach(name, "status")) for name in names),
+        tls=spec.privacy.tls is Tls.STRICT,
+    )
+
+
 def agent(spec: Consortium, member: str, identities: Identities, addresses: Addresses) -> Workload:
     """The member's agent: judges its nodes and peers, and mends the mesh of its kubos."""
-    del spec  # the limits are the same for every specification
     name = f"{member}-agent"
     api = Port("api", addresses.listen(name, "api"), addresses.reach(name, "api"))
     metrics = Port("metrics", api.listen, api.reach, path="/metrics")
@@ -72,7 +89,7 @@ def agent(spec: Consortium, member: str, identities: Identities, addresses: Addr
         "maintenance_dir": str(addresses.data(name) / "maintenance"),
         "max_lag_blocks": MAX_LAG_BLOCKS,
         "max_lag_seconds": MAX_LAG_SECONDS,
-        "nodes": _nodes(own, identities, addresses),
+        "nodes": _nodes(spec, own, identities, addresses),
         "peers": [_own_peer(member, peer, addresses) for peer in own.peers],
         "others": [
             _other_peer(other.member, peer, identities, addresses)
@@ -98,13 +115,18 @@ def agent(spec: Consortium, member: str, identities: Identities, addresses: Addr
     )
 
 
-def _nodes(own: MemberIdentity, identities: Identities, addresses: Addresses) -> list[dict[str, object]]:
+def _nodes(
+    spec: Consortium, own: MemberIdentity, identities: Identities, addresses: Addresses
+) -> list[dict[str, object]]:
     min_peers = 0 if len(identities.nodes) == 1 else 1
     return [
         {
             "name": node.name,
             "rpc": _url(addresses.reach(node.name, "rpc")),
-            "privacy": None,
+            # The status port: it is plain HTTP also where the others want certificates.
+            "privacy": _url(addresses.reach(privacy.manager_name(node.name), "status"))
+            if spec.privacy.enabled
+            else None,
             "min_peers": min_peers,
         }
         for node in own.nodes

@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from muniment.identity.model import Endpoint
+from muniment.topology import haproxy_privacy
+from muniment.topology.haproxy_privacy import PrivacyDoor
 
 BUFFER_BYTES = 128 * 1024
 """Holds a transaction of 60 KiB as hex, so every contract that Ethereum's own limit allows (EIP-3860: 48 KiB of init
@@ -85,8 +87,16 @@ class Upstream:
     ws: Endpoint
 
 
-def configuration(rpc: Endpoint, ws: Endpoint, metrics: Endpoint, agent: Endpoint, nodes: Sequence[Upstream]) -> str:
-    """The whole file: `rpc`, `ws` and `metrics` are bound; `agent` and `nodes` are reached."""
+def configuration(
+    rpc: Endpoint,
+    ws: Endpoint,
+    metrics: Endpoint,
+    agent: Endpoint,
+    nodes: Sequence[Upstream],
+    privacy: PrivacyDoor | None = None,
+) -> str:
+    """The whole file: `rpc`, `ws` and `metrics` are bound; `agent` and `nodes` are reached. `privacy` is the door of
+    other members' privacy managers."""
     return "\n".join(
         (
             _GLOBAL,
@@ -97,6 +107,7 @@ def configuration(rpc: Endpoint, ws: Endpoint, metrics: Endpoint, agent: Endpoin
             _rpc_backend(metrics, nodes),
             _ws_backend(nodes),
             _judgement_backend(agent, nodes),
+            *([haproxy_privacy.section(privacy)] if privacy else []),
         )
     )
 

@@ -72,6 +72,9 @@ class File:
     """Content; may hold `secret(...)` markers, and then the file is written with mode 0600."""
     in_data: bool = False
     """Some engines want their configuration inside their volume (kubo's `config`, geth's static-nodes.json)."""
+    reloaded: bool = False
+    """The workload reads the file anew when it changes (certificates): a change is put in place at once, and is no
+    reason for a restart."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,10 @@ class Workload:
     ports: tuple[Port, ...] = ()
     files: tuple[File, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
+    needs: tuple[Probe, ...] = ()
+    """What must be ready before the program is started: it would end at once without."""
+    shared: tuple[PurePosixPath, ...] = ()
+    """Directories that it shares with workloads of its member, and that must be there."""
     prepare: Prepare | None = None
     stop_seconds: int = 30
     """Time between SIGTERM and SIGKILL at a stop."""

@@ -1,4 +1,4 @@
-"""Run by alembic: applies the revisions on the connection that `store_migration` hands over."""
+"""Run by alembic: applies the revisions on the connection that `database.upgrade` hands over."""
 
 from __future__ import annotations
 

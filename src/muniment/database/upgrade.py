@@ -1,19 +1,18 @@
-"""Applies the revisions of `migrations` with alembic."""
+"""Applies a service's revisions with alembic."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from sqlalchemy.engine import Connection
 
-MIGRATIONS = Path(__file__).parent / "migrations"
+from muniment.database.migration import Revisions
 
 
-def upgrade(connection: Connection) -> None:
+def upgrade(connection: Connection, revisions: Revisions) -> None:
     """Bring the tables to the newest revision, in the transaction of `connection`."""
     config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("script_location", str(revisions.place).replace("%", "%%"))
     config.attributes["connection"] = connection
+    config.attributes["version_table"] = revisions.table
     command.upgrade(config, "head")

@@ -1,0 +1,1 @@
+"""Revisions of the privacy store's tables (alembic)."""

@@ -1,0 +1,1 @@
+"""The revisions of the notary's tables, oldest first."""

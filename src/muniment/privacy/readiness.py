@@ -1,0 +1,149 @@
+"""Whether a manager can serve: its database can be written, is the one that it knows, and is not being recovered.
+
+The database's identifier is kept in the manager's own volume. An empty or foreign database would answer "no such
+payload" for everything, and the node would take that for "not a party".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection
+from pathlib import Path
+from typing import Final
+
+from muniment.kernel.errors import IntegrityError, MunimentError, PermanentError, TemporaryError
+from muniment.kernel.files import make_private_directory, unwritable, write_atomically
+from muniment.privacy.errors import NotReadyError
+from muniment.privacy.store import SqlStore
+
+KNOWN_FILE: Final = "database-instance"
+REMEMBERED_SECONDS: Final = 1.0
+_STARTING = "it is starting"
+
+
+class Readiness:
+    """The judgement, remembered for a second and shared by all who ask. `keys` are the public keys held here."""
+
+    def __init__(self, store: SqlStore, keys: Collection[bytes], data_dir: Path) -> None:
+        self._store = store
+        self._keys = keys
+        self._file = data_dir / KNOWN_FILE
+        self._instance = ""
+        self._cause = _STARTING
+        self._until = 0.0
+        self._asking: asyncio.Task[None] | None = None
+        self._opened = asyncio.Event()
+        self.stopping = False
+
+    async def open(self) -> None:
+        """Make the database ready and know it again. Raises `TemporaryError` while it is away, `IntegrityError` when it
+        is another one than this manager knows."""
+        await self._store.migrate()
+        found = await self._store.claim(self._keys)
+        known = _read(self._file)
+        if known and known != found:
+            raise IntegrityError(
+                "this is not the database that this manager knows: restore that one, or fetch the payloads from the"
+                " other members with `muniment privacy recover`"
+            )
+        if not known:
+            _write(self._file, found)
+        self._instance = found
+        self._opened.set()
+
+    async def serve_when_ready(self, seconds: float) -> None:
+        """Return when requests of the node may be served; wait up to `seconds` for the start.
+
+        Raises `NotReadyError` with the cause. What the last check found counts: requests do not wait for checks.
+        """
+        if not self._opened.is_set():
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._opened.wait()
+            except TimeoutError as error:
+                raise NotReadyError(f"the privacy manager cannot serve: {self._cause}") from error
+        if self._foreign:
+            raise NotReadyError(f"the privacy manager cannot serve: {self._cause}")
+
+    async def cause(self) -> str:
+        """Why the manager cannot serve now; empty when it can."""
+        if self.stopping:
+            return "it is being stopped"
+        if time.monotonic() >= self._until:
+            if self._asking is None or self._asking.done():
+                self._asking = asyncio.create_task(self._ask())
+            await asyncio.shield(self._asking)
+        return self._cause
+
+    def failed(self, cause: str) -> None:
+        """The start did not succeed yet, for this cause."""
+        self._cause = cause
+
+    @property
+    def _foreign(self) -> bool:
+        return self._cause.startswith(_FOREIGN)
+
+    async def _ask(self) -> None:
+        if self._opened.is_set():
+            self._cause = await self._checked()
+        self._until = time.monotonic() + REMEMBERED_SECONDS
+
+    async def _checked(self) -> str:
+        try:
+            found = await self._store.check()
+        except (TemporaryError, PermanentError, IntegrityError) as error:
+            return f"{_FOREIGN}: {error}" if isinstance(error, IntegrityError) else str(error)
+        if found.instance != self._instance:
+            return f"{_FOREIGN}: it is another one than this manager knows"
+        if found.recovering:
+            return f"{_FOREIGN} yet: its payloads are being recovered"
+        return ""
+
+
+_FOREIGN: Final = "its database cannot be used"
+
+
+def known_instance(data_dir: Path) -> str:
+    """The identifier of the database that the manager with this volume knows; empty when it knows none."""
+    return _read(data_dir / KNOWN_FILE)
+
+
+async def open_patiently(readiness: Readiness, stopping: asyncio.Event) -> None:
+    """Open the database as soon as it is there. What else fails is told as the cause, and tried again."""
+    while not stopping.is_set():
+        try:
+            await readiness.open()
+        except TemporaryError as error:
+            readiness.failed(str(error))
+            await _pause(stopping, error.delay)
+        except MunimentError as error:
+            readiness.failed(str(error))
+            await _pause(stopping, REMEMBERED_SECONDS)
+        else:
+            return
+
+
+async def _pause(stopping: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stopping.wait()
+    except TimeoutError:
+        return
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise IntegrityError(f"{path} cannot be read ({error}): mend it, or remove it with the whole volume") from error
+
+
+def _write(path: Path, instance: str) -> None:
+    try:
+        make_private_directory(path.parent)
+        write_atomically(path, f"{instance}\n".encode())
+    except OSError as error:
+        raise unwritable(path, error) from error

@@ -1,0 +1,260 @@
+"""Payloads in SQL: one row each, and one for every recipient and every affected transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from muniment.database.errors import ReadOnlyError
+from muniment.privacy.envelope import decode, encode
+from muniment.privacy.errors import ConflictError
+from muniment.privacy.store_sql import insert_new, is_replica, now, put
+from muniment.privacy.store_tables import affected, payloads, raw, recipients, staged, wrapped
+from muniment.privacy.values import KEY_BYTES, Payload, PrivacyFlag, RawPayload
+
+_FIXED = ("sender", "flag", "nonce", "recipient_nonce", "exec_hash", "mandatory")
+"""What must be the same when a hash comes again. Affected transactions may differ: those that could not be checked at
+the first time were left out."""
+
+_one = sa.select(sa.literal_column("1").label("one")).subquery("one_row")
+
+
+def get(connection: Connection, payload_hash: bytes) -> Payload | None:
+    """The payload of this hash; `None` when the primary has none, `ReadOnlyError` when this is not the primary."""
+    # One row comes back in any case: it says whether what is missing here is missing at the primary.
+    statement = sa.select(is_replica(connection).label("replica"), payloads).select_from(
+        _one.outerjoin(payloads, payloads.c.hash == payload_hash)
+    )
+    row = connection.execute(statement).one()
+    _check_primary(row)
+    return None if row.hash is None else _whole(connection, [row])[0]
+
+
+def get_many(connection: Connection, hashes: Collection[bytes]) -> dict[bytes, Payload]:
+    """Those of the payloads that there are, by hash."""
+    rows = connection.execute(sa.select(payloads).where(payloads.c.hash.in_(list(hashes)))).all()
+    return {row.hash: payload for row, payload in zip(rows, _whole(connection, rows), strict=True)}
+
+
+def add(connection: Connection, payload: Payload, *, was_wrapped: bool) -> None:
+    """See `ports.Store.add`."""
+    row = _row(connection, payload)
+    payload_hash = row["hash"]
+    if insert_new(connection, payloads, row):
+        _insert_parts(connection, payload_hash, payload)
+    else:
+        _merge(connection, payload_hash, row, payload)
+    if was_wrapped:
+        connection.execute(sa.delete(wrapped).where(wrapped.c.hash == payload_hash))
+
+
+def replace(connection: Connection, payload: Payload) -> None:
+    """See `ports.Store.replace`."""
+    payload_hash = payload.hash
+    _delete(connection, payload_hash)
+    insert_new(connection, payloads, _row(connection, payload))
+    _insert_parts(connection, payload_hash, payload)
+
+
+def delete(connection: Connection, payload_hash: bytes) -> bool:
+    """See `ports.Store.delete`."""
+    gone = _delete(connection, payload_hash)
+    for table in (raw, wrapped):
+        gone += connection.execute(sa.delete(table).where(table.c.hash == payload_hash)).rowcount
+    return gone > 0
+
+
+def page(connection: Connection, key: bytes, after: bytes, limit: int) -> Sequence[Payload]:
+    """See `ports.Store.page`."""
+    named = sa.exists().where(recipients.c.hash == payloads.c.hash)
+    wanted = sa.or_(payloads.c.sender == key, named.where(recipients.c.public_key == key), sa.not_(named))
+    statement = sa.select(payloads).where(payloads.c.hash > after, wanted).order_by(payloads.c.hash).limit(limit)
+    return _whole(connection, connection.execute(statement).all())
+
+
+def get_raw(connection: Connection, payload_hash: bytes) -> RawPayload | None:
+    """See `ports.Store.raw`."""
+    statement = sa.select(is_replica(connection).label("replica"), raw).select_from(
+        _one.outerjoin(raw, raw.c.hash == payload_hash)
+    )
+    row = connection.execute(statement).one()
+    _check_primary(row)
+    return None if row.hash is None else RawPayload(row.sender, row.ciphertext, row.encrypted_key, row.nonce)
+
+
+def add_raw(connection: Connection, payload: RawPayload) -> None:
+    """See `ports.Store.add_raw`."""
+    insert_new(
+        connection,
+        raw,
+        {
+            "hash": payload.hash,
+            "sender": payload.sender,
+            "ciphertext": payload.ciphertext,
+            "encrypted_key": payload.encrypted_key,
+            "nonce": payload.nonce,
+            "kept_at": now(connection),
+        },
+    )
+
+
+def get_wrapped(connection: Connection, payload_hash: bytes) -> Payload | None:
+    """See `ports.Store.wrapped`."""
+    found = connection.execute(sa.select(wrapped.c.encoded).where(wrapped.c.hash == payload_hash)).scalar_one_or_none()
+    return None if found is None else decode(found)
+
+
+def keep_wrapped(connection: Connection, payload: Payload) -> Payload:
+    """See `ports.Store.keep_wrapped`."""
+    payload_hash = payload.hash
+    if insert_new(connection, wrapped, {"hash": payload_hash, "encoded": encode(payload)}):
+        return payload
+    return get_wrapped(connection, payload_hash) or payload
+
+
+def stage(connection: Connection, found: Collection[Payload]) -> None:
+    """See `ports.Store.stage`."""
+    for payload in found:
+        payload_hash = payload.hash
+        if insert_new(connection, staged, {"hash": payload_hash, "encoded": encode(payload)}):
+            continue
+        statement = sa.select(staged.c.encoded).where(staged.c.hash == payload_hash).with_for_update()
+        before = decode(connection.execute(statement).scalar_one())
+        put(connection, staged, {"hash": payload_hash, "encoded": encode(merged(before, payload))})
+
+
+def get_staged(connection: Connection, after: bytes, limit: int) -> Sequence[Payload]:
+    """See `ports.Store.staged`."""
+    statement = sa.select(staged.c.encoded).where(staged.c.hash > after).order_by(staged.c.hash).limit(limit)
+    return [decode(found) for found in connection.execute(statement).scalars()]
+
+
+def clear_staged(connection: Connection) -> None:
+    """Empty the staging table."""
+    connection.execute(sa.delete(staged))
+
+
+def merged(before: Payload, payload: Payload) -> Payload:
+    """`before` with the recipients and boxes that only `payload` has; new ones come first, as Tessera does it."""
+    boxes = dict(zip(before.recipients, before.boxes, strict=False))
+    fresh = {key: box for key, box in zip(payload.recipients, payload.boxes, strict=False) if key not in boxes}
+    holders = (*fresh, *boxes)
+    others = [key for key in (*before.recipients, *payload.recipients) if key not in fresh and key not in boxes]
+    return Payload(
+        before.sender,
+        before.ciphertext,
+        before.nonce,
+        (*fresh.values(), *boxes.values()),
+        before.recipient_nonce,
+        tuple(dict.fromkeys((*holders, *others))),
+        before.flag,
+        before.affected,
+        before.exec_hash,
+        before.mandatory,
+        before.group_id,
+    )
+
+
+def _row(connection: Connection, payload: Payload) -> dict[str, Any]:
+    return {
+        "hash": payload.hash,
+        "sender": payload.sender,
+        "flag": int(payload.flag),
+        "ciphertext": payload.ciphertext,
+        "nonce": payload.nonce,
+        "recipient_nonce": payload.recipient_nonce,
+        "exec_hash": payload.exec_hash,
+        "mandatory": b"".join(sorted(payload.mandatory)),
+        "group_id": payload.group_id,
+        "kept_at": now(connection),
+    }
+
+
+def _insert_parts(connection: Connection, payload_hash: bytes, payload: Payload) -> None:
+    _insert_recipients(connection, payload_hash, payload)
+    insert_new(
+        connection,
+        affected,
+        *(
+            {"hash": payload_hash, "affected": other, "security_hash": proof}
+            for other, proof in payload.affected.items()
+        ),
+    )
+
+
+def _insert_recipients(connection: Connection, payload_hash: bytes, payload: Payload) -> None:
+    boxes: Sequence[bytes | None] = (*payload.boxes, *[None] * (len(payload.recipients) - len(payload.boxes)))
+    insert_new(
+        connection,
+        recipients,
+        *(
+            {"hash": payload_hash, "public_key": key, "box": box, "place": place}
+            for place, (key, box) in enumerate(zip(payload.recipients, boxes, strict=True))
+        ),
+    )
+
+
+def _merge(connection: Connection, payload_hash: bytes, row: Mapping[str, Any], payload: Payload) -> None:
+    # The row is locked: two managers that get boxes for two of our keys at once must keep both.
+    statement = sa.select(payloads).where(payloads.c.hash == payload_hash).with_for_update()
+    stored = connection.execute(statement).one()
+    if any(getattr(stored, name) != row[name] for name in _FIXED):
+        raise ConflictError("another payload with the same hash is kept here: it was refused")
+    before = _whole(connection, [stored])[0]
+    after = merged(before, payload)
+    if (after.recipients, after.boxes) != (before.recipients, before.boxes):
+        connection.execute(sa.delete(recipients).where(recipients.c.hash == payload_hash))
+        _insert_recipients(connection, payload_hash, after)
+
+
+def _delete(connection: Connection, payload_hash: bytes) -> int:
+    for table in (recipients, affected):
+        connection.execute(sa.delete(table).where(table.c.hash == payload_hash))
+    return connection.execute(sa.delete(payloads).where(payloads.c.hash == payload_hash)).rowcount
+
+
+def _whole(connection: Connection, rows: Sequence[Row[Any]]) -> list[Payload]:
+    """The payloads of these rows, in their order."""
+    hashes = [row.hash for row in rows]
+    if not hashes:
+        return []
+    keys: dict[bytes, list[Row[Any]]] = {each: [] for each in hashes}
+    for one in connection.execute(
+        sa.select(recipients).where(recipients.c.hash.in_(hashes)).order_by(recipients.c.hash, recipients.c.place)
+    ):
+        keys[one.hash].append(one)
+    touched: dict[bytes, dict[bytes, bytes]] = {each: {} for each in hashes}
+    for one in connection.execute(sa.select(affected).where(affected.c.hash.in_(hashes))):
+        touched[one.hash][one.affected] = one.security_hash
+    return [_payload(row, keys[row.hash], touched[row.hash]) for row in rows]
+
+
+def _payload(row: Row[Any], keys: Iterable[Row[Any]], touched: Mapping[bytes, bytes]) -> Payload:
+    parties = list(keys)
+    mandatory = row.mandatory
+    return Payload(
+        sender=row.sender,
+        ciphertext=row.ciphertext,
+        nonce=row.nonce,
+        boxes=tuple(one.box for one in parties if one.box is not None),
+        recipient_nonce=row.recipient_nonce,
+        recipients=tuple(one.public_key for one in parties),
+        flag=PrivacyFlag(row.flag),
+        affected=touched,
+        exec_hash=row.exec_hash,
+        mandatory=tuple(mandatory[at : at + KEY_BYTES] for at in range(0, len(mandatory), KEY_BYTES)),
+        group_id=row.group_id,
+    )
+
+
+def _check_primary(row: Row[Any]) -> None:
+    if row.replica:
+        raise ReadOnlyError("the database has become a replica, or read-only: name the primary in the URL")
+
+
+def is_empty(connection: Connection) -> bool:
+    """Whether no payload is kept."""
+    return connection.execute(sa.select(payloads.c.hash).limit(1)).first() is None

@@ -1,0 +1,253 @@
+"""Real database servers on loopback, MariaDB and PostgreSQL, each in a temporary directory."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from muniment.kernel.waiting import NotYetError, wait_blocking
+
+USER = "muniment"
+NAME = "muniment"
+PASSWORD = "a secret of the tests"
+START_SECONDS = 60
+STOP_SECONDS = 60
+
+
+class DatabaseServer:
+    """A server on 127.0.0.1. `url` has no password; that is in `password_file`."""
+
+    scheme = ""
+
+    def __init__(self, directory: Path, port: int) -> None:
+        self.directory = directory
+        self.data = directory / "data"
+        self.port = port
+        self.password_file = directory / "password"
+        self.log = directory / "server.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        directory.mkdir(parents=True, exist_ok=True)
+        self.password_file.touch(mode=0o600)
+        self.password_file.write_text(PASSWORD)
+
+    @property
+    def url(self) -> str:
+        """Of a database that is empty at the first start."""
+        return f"{self.scheme}://{USER}@127.0.0.1:{self.port}/{NAME}"
+
+    def start(self) -> None:
+        """Start the server, made at the first time, and wait until it takes connections."""
+        first = not self.data.exists()
+        if first:
+            self._make()
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(self._command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        wait_blocking(f"the start of {self.scheme}", self._answers, timeout=START_SECONDS)
+        if first:
+            self._first_start()
+
+    def stop(self) -> None:
+        """Stop the server in order."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """kill -9 of the server."""
+        self._end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Let the server hang: connections stay, nothing is answered."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """End the pause."""
+        self._signal(signal.SIGCONT)
+
+    def remove(self) -> None:
+        """Kill it when it runs, and delete its data."""
+        if self._process is not None:
+            self.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def statement(self, sql: str) -> str:
+        """Run a statement as the server's administrator; gives what it prints."""
+        done = subprocess.run([*self._client(), sql], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    def read_only(self, value: bool) -> None:
+        """Let the server refuse writes, as a replica does."""
+        raise NotImplementedError
+
+    def _make(self) -> None:
+        raise NotImplementedError
+
+    def _command(self) -> Sequence[str]:
+        raise NotImplementedError
+
+    def _client(self) -> Sequence[str]:
+        raise NotImplementedError
+
+    def _first_start(self) -> None:
+        raise NotImplementedError
+
+    def _answers(self) -> None:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise AssertionError(f"{self.scheme} ended at its start: {self.log.read_text(errors='replace')[-2000:]}")
+        try:
+            subprocess.run([*self._client(), "SELECT 1"], capture_output=True, text=True, check=True)
+        except subprocess.CalledProcessError as error:
+            raise NotYetError(error.stderr) from error
+
+    def _signal(self, number: int) -> None:
+        assert self._process is not None
+        os.kill(self._process.pid, number)
+
+    def _end(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+        if number == signal.SIGTERM:
+            self._process.send_signal(signal.SIGCONT)
+        self._process.wait(STOP_SECONDS)
+        self._process = None
+
+
+class MariaDb(DatabaseServer):
+    """MariaDB."""
+
+    scheme = "mysql"
+
+    def read_only(self, value: bool) -> None:
+        self.statement(f"SET GLOBAL read_only = {int(value)}")
+
+    def _make(self) -> None:
+        subprocess.run(
+            [
+                _program("mariadb-install-db"),
+                "--no-defaults",
+                f"--datadir={self.data}",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+                *_as_root("--user=root"),
+            ],
+            check=True,
+            capture_output=True,
+        )
+
+    def _command(self) -> Sequence[str]:
+        return [
+            _program("mariadbd"),
+            "--no-defaults",
+            f"--datadir={self.data}",
+            "--bind-address=127.0.0.1",
+            f"--port={self.port}",
+            f"--socket={self._socket()}",
+            f"--pid-file={self.directory / 'pid'}",
+            "--innodb-buffer-pool-size=64M",
+            "--max-allowed-packet=64M",
+            *_as_root("--user=root"),
+        ]
+
+    def _client(self) -> Sequence[str]:
+        return [_program("mariadb"), "--no-defaults", "--user=root", f"--socket={self._socket()}", "-N", "-B", "-e"]
+
+    def _first_start(self) -> None:
+        self.statement(
+            f"CREATE DATABASE {NAME}; CREATE USER {USER}@127.0.0.1 IDENTIFIED BY '{PASSWORD}';"
+            f" GRANT ALL ON {NAME}.* TO {USER}@127.0.0.1"
+        )
+
+    def _socket(self) -> Path:
+        return self.directory / "s"
+
+
+class PostgreSql(DatabaseServer):
+    """PostgreSQL. It refuses to run as root; then it runs as its package's user."""
+
+    scheme = "postgresql"
+
+    def read_only(self, value: bool) -> None:
+        self.statement(f"ALTER SYSTEM SET default_transaction_read_only = {'on' if value else 'off'}")
+        self.statement("SELECT pg_reload_conf()")
+
+    def _make(self) -> None:
+        self.data.mkdir()
+        if os.getuid() == 0:
+            user = pwd.getpwnam("postgres")
+            for path in (self.directory, self.data):
+                os.chown(path, user.pw_uid, user.pw_gid)
+            for parent in self.directory.parents:
+                if parent != Path("/") and parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
+                    parent.chmod(parent.stat().st_mode | 0o011)
+        command = [
+            *_not_root(),
+            self._bin("initdb"),
+            "-D",
+            str(self.data),
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+        ]
+        subprocess.run([*command, "--locale=C.UTF-8"], check=True, capture_output=True, cwd="/")
+        hba = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
+        (self.data / "pg_hba.conf").write_text(hba)
+
+    def _command(self) -> Sequence[str]:
+        return [
+            *_not_root(),
+            self._bin("postgres"),
+            *("-D", str(self.data), "-p", str(self.port), "-k", str(self.directory), "-h", "127.0.0.1"),
+            *("-c", "shared_buffers=64MB"),
+        ]
+
+    def _client(self) -> Sequence[str]:
+        return [
+            *_not_root(),
+            self._bin("psql"),
+            *("-X", "-q", "-t", "-A", "-v", "ON_ERROR_STOP=1", "-h", str(self.directory), "-p", str(self.port)),
+            *("-U", "postgres", "-c"),
+        ]
+
+    def _first_start(self) -> None:
+        self.statement(f"CREATE USER {USER} PASSWORD '{PASSWORD}'")
+        self.statement(f"CREATE DATABASE {NAME} OWNER {USER}")
+
+    def _bin(self, name: str) -> str:
+        found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+        return str(found[-1]) if found else _program(name)
+
+    def _end(self, number: int) -> None:
+        # In order and at once: SIGTERM would wait for clients to go.
+        super()._end(signal.SIGINT if number == signal.SIGTERM else number)
+
+
+def free_port() -> int:
+    """A port on 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin:/usr/bin")
+    assert found, f"{name} is not on this machine: scripts/setup test installs it"
+    return found
+
+
+def _as_root(*arguments: str) -> Sequence[str]:
+    return arguments if os.getuid() == 0 else ()
+
+
+def _not_root() -> Sequence[str]:
+    """setpriv becomes the program, so that the process is the server itself."""
+    if os.getuid() != 0:
+        return ()
+    return ("setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--")
