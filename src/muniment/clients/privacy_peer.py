@@ -54,13 +54,20 @@ _AWAY: Final = frozenset((408, 425, 429, 502, 503, 504))
 class PeerClient:
     """An async client of the manager at `url`. `tls` is needed for https, and shows this side's certificate.
 
-    Raises `InputError` when `url` is none of http or https. `transport` replaces the network in tests.
+    `seconds` limits every request but those for batches. Raises `InputError` when `url` is none of http or https.
+    `transport` replaces the network in tests.
     """
 
     def __init__(
-        self, url: str, *, tls: ssl.SSLContext | None = None, transport: httpx2.AsyncBaseTransport | None = None
+        self,
+        url: str,
+        *,
+        tls: ssl.SSLContext | None = None,
+        seconds: float = PUSH_SECONDS,
+        transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self.url = url.rstrip("/")
+        self._seconds = seconds
         parsed = _parsed(self.url)
         # The transport alone, without httpx2's client around it: its cookies, redirects, hooks and logs cost as much
         # again as a whole push does.
@@ -87,7 +94,7 @@ class PeerClient:
         Raises `TemporaryError` when it cannot be reached, does not answer in its time or cannot serve now, and
         `RefusedError` with what it said when it answers otherwise (Tessera takes with 201, its predecessors with 200).
         """
-        await self._ask(self._push, encoded, _BYTES, PUSH_SECONDS)
+        await self._ask(self._push, encoded, _BYTES, self._seconds)
 
     async def push_batch(self, encoded: Sequence[bytes]) -> None:
         """Hand over payloads to a manager that recovers. Raises as `push`."""
@@ -95,17 +102,17 @@ class PeerClient:
 
     async def announce(self, party_info: bytes) -> None:
         """Tell the manager who we are. Raises as `push`."""
-        await self._ask(self._at("/partyinfo"), party_info, _BYTES, PUSH_SECONDS)
+        await self._ask(self._at("/partyinfo"), party_info, _BYTES, self._seconds)
 
     async def validate(self, challenge: bytes) -> str:
         """The text that the manager reads in an encoded payload for one of its keys. Raises as `push`."""
-        answer = await self._ask(self._at("/partyinfo/validate"), challenge, _BYTES, PUSH_SECONDS)
+        answer = await self._ask(self._at("/partyinfo/validate"), challenge, _BYTES, self._seconds)
         return answer[:_LARGEST_WORD].decode("utf-8", "replace")
 
     async def resend_one(self, payload_hash: bytes, key: bytes) -> bytes:
         """One encoded payload for the holder of `key`. Raises as `push`."""
         request = {"type": "INDIVIDUAL", "publicKey": _text(key), "key": _text(payload_hash)}
-        return await self._ask_json("/resend", request, PUSH_SECONDS)
+        return await self._ask_json("/resend", request, self._seconds)
 
     async def resend_all(self, key: bytes) -> None:
         """Let the manager push again everything with privacy flag 0 that it has for the holder of `key`.

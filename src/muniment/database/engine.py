@@ -36,6 +36,9 @@ class Database(Protocol):
     async def read(self, work: Work[P, T], *arguments: P.args, **options: P.kwargs) -> T:
         """Run `work` on one state of the database, that of now."""
 
+    async def glance(self, work: Work[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+        """Run `work`, which reads by one statement, on the state of now: without the cost of a transaction."""
+
     async def write(self, work: Work[P, T], *arguments: P.args, **options: P.kwargs) -> T:
         """Run `work` in a transaction that is durable when this returns, or did not happen when it raises.
 

@@ -19,6 +19,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from sqlalchemy import event, exc
 from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.engine.url import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -32,7 +33,7 @@ CONNECT_SECONDS: Final = 2
 TRANSACTION_SECONDS: Final = 4
 """How long a transaction may take, the wait for a connection included."""
 
-POOL_SIZE: Final = 10
+POOL_SIZE: Final = 8
 RECYCLE_SECONDS: Final = 1800
 """Connections are made anew after this, before a firewall or the server forgets them."""
 
@@ -44,7 +45,7 @@ T = TypeVar("T")
 
 def open_server(url: str, password: str | None) -> ServerDatabase:
     """The database at a URL without a password; nothing is connected yet. Raises `InputError` for unknown kinds."""
-    return ServerDatabase([_engine(one, password) for one in hosts(url)])
+    return ServerDatabase([_Host(one, password) for one in hosts(url)])
 
 
 def hosts(url: str) -> Sequence[URL]:
@@ -62,10 +63,10 @@ def hosts(url: str) -> Sequence[URL]:
 
 
 class ServerDatabase:
-    """See `Database`. `engines` are the hosts in the order of preference."""
+    """See `Database`. `hosts` are in the order of preference."""
 
-    def __init__(self, engines: Sequence[AsyncEngine]) -> None:
-        self._engines = list(engines)
+    def __init__(self, hosts: Sequence[_Host]) -> None:
+        self._hosts = list(hosts)
 
     async def read(self, work: Work[P, T], *arguments: P.args, **options: P.kwargs) -> T:
         """See `Database`."""
@@ -73,32 +74,60 @@ class ServerDatabase:
 
     async def write(self, work: Work[P, T], *arguments: P.args, **options: P.kwargs) -> T:
         """See `Database`."""
-        bound = functools.partial(_call, work, arguments, options)
-        with mapped():
-            async with asyncio.timeout(TRANSACTION_SECONDS):
-                return await self._on_primary(bound)
+        return await self._do(_Host.transaction, functools.partial(_call, work, arguments, options))
+
+    async def glance(self, work: Work[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+        """See `Database`."""
+        return await self._do(_Host.statement, functools.partial(_call, work, arguments, options))
 
     async def close(self) -> None:
         """See `Database`."""
-        for engine in self._engines:
-            await engine.dispose()
+        for host in self._hosts:
+            await host.close()
 
-    async def _on_primary(self, bound: Callable[[Connection], T]) -> T:
+    async def _do(self, how: Callable[[_Host], AsyncEngine], bound: Callable[[Connection], T]) -> T:
+        with mapped():
+            async with asyncio.timeout(TRANSACTION_SECONDS):
+                return await self._on_primary(how, bound)
+
+    async def _on_primary(self, how: Callable[[_Host], AsyncEngine], bound: Callable[[Connection], T]) -> T:
         causes: list[TemporaryError] = []
-        for engine in list(self._engines):
+        for host in list(self._hosts):
             try:
                 with mapped():
-                    return await _run(engine, bound)
+                    return await _run(how(host), bound)
             except TemporaryError as error:
-                if len(self._engines) == 1:
+                if len(self._hosts) == 1:
                     raise
                 causes.append(error)
                 # It is asked last from now on, until the others are lost in their turn.
-                self._engines.remove(engine)
-                self._engines.append(engine)
+                if host in self._hosts:
+                    self._hosts.remove(host)
+                    self._hosts.append(host)
         raise TemporaryError(
             "no host of the database takes writes (" + "; ".join(map(str, causes)) + "): start the primary"
         ) from causes[-1]
+
+
+class _Host:
+    """One server: connections for transactions, and others for single statements."""
+
+    def __init__(self, url: URL, password: str | None) -> None:
+        self._transactions = _engine(url, password, "READ COMMITTED")
+        self._statements = _engine(url, password, "AUTOCOMMIT")
+
+    def transaction(self) -> AsyncEngine:
+        """Connections for transactions."""
+        return self._transactions
+
+    def statement(self) -> AsyncEngine:
+        """Connections on which every statement sees the state of its own moment."""
+        return self._statements
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._transactions.dispose()
+        await self._statements.dispose()
 
 
 async def _run(engine: AsyncEngine, bound: Callable[[Connection], T]) -> T:
@@ -113,7 +142,7 @@ async def _run(engine: AsyncEngine, bound: Callable[[Connection], T]) -> T:
         return await connection.run_sync(bound)
 
 
-def _engine(url: URL, password: str | None) -> AsyncEngine:
+def _engine(url: URL, password: str | None, isolation: IsolationLevel) -> AsyncEngine:
     is_mysql = url.drivername.startswith("mysql")
     connect: dict[str, Any] = (
         {"charset": "utf8mb4", "connect_timeout": CONNECT_SECONDS}
@@ -126,8 +155,9 @@ def _engine(url: URL, password: str | None) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=TRANSACTION_SECONDS,
         pool_recycle=RECYCLE_SECONDS,
-        pool_reset_on_return="rollback",
-        isolation_level="READ COMMITTED",
+        # A connection for single statements has nothing to roll back.
+        pool_reset_on_return=None if isolation == "AUTOCOMMIT" else "rollback",
+        isolation_level=isolation,
         connect_args=connect,
     )
     _refuse_replicas(engine, is_mysql=is_mysql)

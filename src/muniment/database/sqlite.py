@@ -1,12 +1,14 @@
-"""A SQLite file: one thread writes, some read (write-ahead log).
+"""A SQLite file: one thread writes, one glances, some read (write-ahead log).
 
-Writes that wait while one is under way are done together, in one transaction with one sync of the disk, each within a
-savepoint of its own: none sees what another's failure left.
+What waits for the writer while it is busy is written together, in one transaction with one sync of the disk, each in
+a savepoint of its own: none sees what another's failure left. Glances that wait are done together too, since to change
+threads costs more than they do.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -24,12 +26,13 @@ BUSY_SECONDS: Final = 3
 """How long a statement waits for a locked file before it fails."""
 
 READERS: Final = 4
-"""Threads that read; one more writes."""
+"""Threads that read."""
 
 MOST_AT_ONCE: Final = 256
-"""Writes in one transaction."""
+"""Writes in one transaction, and glances in one go."""
 
 _WRITES = "muniment_writes"
+_GLANCES = "muniment_glances"
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -37,67 +40,48 @@ T = TypeVar("T")
 
 @dataclass
 class _Waiting:
-    """One write that waits for the writer."""
+    """Some work that waits for its lane's thread."""
 
     work: partial[Any]
     done: asyncio.Future[Any]
 
 
-class SqliteDatabase:
-    """See `Database`. The directory of the file must be there."""
+class _Lane:
+    """One thread; what comes while it is busy is done together, by `run`, which gives a result or error for each."""
 
-    def __init__(self, path: Path) -> None:
-        self._engine = _sqlite_engine(path)
-        self._writing = self._engine.execution_options(**{_WRITES: True})
-        self._writer = ThreadPoolExecutor(1, "database-writer")
-        self._readers = ThreadPoolExecutor(READERS, "database-reader")
+    def __init__(self, name: str, run: Callable[[Sequence[partial[Any]]], Sequence[Any]]) -> None:
+        self._thread = ThreadPoolExecutor(1, name)
+        self._run = run
         self._waiting: list[_Waiting] = []
         self._busy = False
 
-    async def read(self, work: Work[P, T], *arguments: P.args, **options: P.kwargs) -> T:
-        """See `Database`."""
-
-        def transaction() -> T:
-            with mapped(), self._engine.begin() as connection:
-                return work(connection, *arguments, **options)
-
-        return await asyncio.get_running_loop().run_in_executor(self._readers, transaction)
-
-    async def write(self, work: Work[P, T], *arguments: P.args, **options: P.kwargs) -> T:
-        """See `Database`."""
+    async def do(self, work: partial[Any]) -> Any:
+        """What `work` gives, or raises."""
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(_bound(work, arguments, options), loop.create_future())
+        waiting = _Waiting(work, loop.create_future())
         self._waiting.append(waiting)
         if not self._busy:
             self._next(loop)
-        result: T = await waiting.done
-        return result
+        return await waiting.done
 
-    async def close(self) -> None:
-        """See `Database`."""
-        self._writer.shutdown()
-        self._readers.shutdown()
-        self._engine.dispose()
+    def close(self) -> None:
+        """End the thread."""
+        self._thread.shutdown()
 
     def _next(self, loop: asyncio.AbstractEventLoop) -> None:
         group, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
         self._busy = bool(group)
         if group:
-            loop.run_in_executor(self._writer, self._write_group, loop, group)
+            loop.run_in_executor(self._thread, self._do_group, loop, group)
 
-    def _write_group(self, loop: asyncio.AbstractEventLoop, group: list[_Waiting]) -> None:
-        """In the writer's thread: one transaction, and the results back to those who wait."""
-        results: list[Any] = []
+    def _do_group(self, loop: asyncio.AbstractEventLoop, group: list[_Waiting]) -> None:
+        results: Sequence[Any] = ()
         try:
-            with mapped(), self._writing.begin() as connection:
-                results.extend(_attempt(connection, one.work, alone=len(group) == 1) for one in group)
-        except MunimentError as error:
-            results = [error] * len(group)
+            results = self._run([one.work for one in group])
         finally:
             # Whatever happened, nobody waits for ever.
-            missing = TemporaryError("the database's writer failed: it is tried again")
-            results.extend(missing for _ in range(len(group) - len(results)))
-            loop.call_soon_threadsafe(self._settle, loop, group, results)
+            lost = TemporaryError("a thread of the database failed: it is tried again")
+            loop.call_soon_threadsafe(self._settle, loop, group, [*results, *[lost] * (len(group) - len(results))])
 
     def _settle(self, loop: asyncio.AbstractEventLoop, group: list[_Waiting], results: list[Any]) -> None:
         for one, result in zip(group, results, strict=True):
@@ -108,6 +92,58 @@ class SqliteDatabase:
             else:
                 one.done.set_result(result)
         self._next(loop)
+
+
+class SqliteDatabase:
+    """See `Database`. The directory of the file must be there."""
+
+    def __init__(self, path: Path) -> None:
+        self._engine = _sqlite_engine(path)
+        self._writing = self._engine.execution_options(**{_WRITES: True})
+        self._glancing = self._engine.execution_options(**{_GLANCES: True})
+        self._writer = _Lane("database-writer", self._write)
+        self._glancer = _Lane("database-glancer", self._glance)
+        self._readers = ThreadPoolExecutor(READERS, "database-reader")
+
+    async def read(self, work: Work[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+        """See `Database`."""
+
+        def transaction() -> T:
+            with mapped(), self._engine.begin() as connection:
+                return work(connection, *arguments, **options)
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, transaction)
+
+    async def glance(self, work: Work[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+        """See `Database`."""
+        result: T = await self._glancer.do(_bound(work, arguments, options))
+        return result
+
+    async def write(self, work: Work[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+        """See `Database`."""
+        result: T = await self._writer.do(_bound(work, arguments, options))
+        return result
+
+    async def close(self) -> None:
+        """See `Database`."""
+        self._writer.close()
+        self._glancer.close()
+        self._readers.shutdown()
+        self._engine.dispose()
+
+    def _write(self, group: Sequence[partial[Any]]) -> Sequence[Any]:
+        try:
+            with mapped(), self._writing.begin() as connection:
+                return [_attempt(connection, work, alone=len(group) == 1) for work in group]
+        except MunimentError as error:
+            return [error] * len(group)
+
+    def _glance(self, group: Sequence[partial[Any]]) -> Sequence[Any]:
+        try:
+            with mapped(), self._glancing.connect() as connection:
+                return [work(connection) for work in group]
+        except MunimentError as error:
+            return [error] * len(group)
 
 
 def _attempt(connection: Connection, work: partial[Any], *, alone: bool) -> Any:
@@ -128,7 +164,7 @@ def _bound(work: Any, arguments: Any, options: Any) -> partial[Any]:
 
 
 def _sqlite_engine(path: Path) -> Engine:
-    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS}, pool_size=READERS + 1)
+    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS}, pool_size=READERS + 2)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
@@ -143,7 +179,9 @@ def _sqlite_engine(path: Path) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get(_WRITES, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        options = connection.get_execution_options()
+        # Without a transaction each statement sees the state of its own moment.
+        if not options.get(_GLANCES, False):
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(_WRITES, False) else "BEGIN")
 
     return engine

@@ -1,10 +1,12 @@
 """Discovery: managers tell one another who they are, again and again, and the table of the database keeps it.
 
-All managers of a member announce one URL, that of its gateway; any of them may hear another's announcement. One of them
-announces at a time (a lease in the database), so that peers hear us once, not once for each manager.
+A can send to B only after B has announced itself to A, and other managers forget: so we announce for ever, to
+configured peers and to those that we learned of (Tessera PartyInfoBroadcaster.java). All managers of a member announce
+one URL, that of its gateway, and any of them may hear another member's announcement. Each tells the configured peers
+until they have taken it; after that one of them announces at a time (a lease in the database): peers hear us once.
 
 What is heard is believed only for keys that the announcer says are its own, and with validation only after it has shown
-that it can open a text that was sealed for them.
+that it can open a text that was sealed for them (Tessera PartyInfoResource.java).
 """
 
 from __future__ import annotations
@@ -16,28 +18,46 @@ import uuid
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from muniment.kernel.encoding import to_hex
-from muniment.kernel.errors import MunimentError, PermanentError, TemporaryError
+from muniment.clients.privacy_peer import PeerClient
+from muniment.kernel.errors import MunimentError, TemporaryError
 from muniment.privacy import party_info
 from muniment.privacy.enclave import Enclave
 from muniment.privacy.envelope import encode
-from muniment.privacy.errors import MalformedError, PeerRefusedError, RuleError
-from muniment.privacy.party_info import PartyInfo, keys_of, normalise_url
+from muniment.privacy.errors import MalformedError, NotReadyError, PeerRefusedError, RuleError
+from muniment.privacy.party_info import PartyInfo, keys_of, normal_or_none, normalise_url
 from muniment.privacy.peers import StoredPeers
 from muniment.privacy.ports import Store
+from muniment.privacy.validated import Validated
 from muniment.privacy.values import Peer
 
-MOST_KEYS_OF_A_PEER: Final = 64
-MOST_LEARNT_AT_ONCE: Final = 64
-FIRST_SECONDS: Final = 0.5
-"""Between announcements while a configured peer has not taken one yet."""
+MOST_KEYS_OF_A_PEER: Final = 256
+MOST_PEERS: Final = 1024
+"""URLs that the table may have before further ones are refused; each is announced to."""
 
-_LEASE: Final = "announce"
+MOST_LEARNED_AT_ONCE: Final = 64
+MOST_HEARD_AT_ONCE: Final = 32
+MOST_TOLD_AT_ONCE: Final = 16
+"""Announcements to learned URLs that are under way; many of those may be dead."""
+
+FIRST_SECONDS: Final = 0.25
+"""Between announcements to a configured peer that has not taken one yet, at first."""
+
+LONGEST_PAUSE: Final = 60.0
+"""Seconds between announcements to a learned URL where nobody answers, at last."""
+
+LEASE: Final = "announce"
+_LEASE_PERIODS: Final = 2.5
+_SLOWER: Final = 1.5
 _log = logging.getLogger(__name__)
 
 
 class Discovery:
-    """Announces this member, and hears other ones. `url` is advertised, `configured` are peers that are always told."""
+    """Announces this member, and hears other ones.
+
+    `url` is advertised, `configured` are peers that are always told; `everybody`: others than these may announce
+    themselves, and URLs that peers name are learned; `validates`: who announces must show its keys. When `url` is
+    https, so is every URL that is heard. Raises `MalformedError` when a URL is none.
+    """
 
     def __init__(
         self,
@@ -54,44 +74,132 @@ class Discovery:
         self._store = store
         self._peers = peers
         self._url = normalise_url(url)
-        self._configured = tuple(dict.fromkeys(normalise_url(each) for each in configured))
+        normal = dict.fromkeys(normalise_url(each) for each in configured)
+        self._configured = tuple(each for each in normal if each != self._url)
         self._everybody = everybody
-        self._validates = validates
-        self._holder = to_hex(secrets.token_bytes(16))
-        self._told: set[str] = set()
+        self._validated = Validated() if validates else None
+        self._holder = secrets.token_hex(16)
+        self._leading = True
+        self._table: dict[str, Peer] = {}
+        self._hearing = 0
+        self._waiting: dict[str, tuple[float, float]] = {}
+        self._turns = asyncio.Semaphore(MOST_TOLD_AT_ONCE)
+
+    # Announcing
 
     async def run(self, seconds: float, stopping: asyncio.Event) -> None:
         """Announce every `seconds`, more often at first, until `stopping`."""
-        while not stopping.is_set():
-            await self._round(seconds)
-            missing = [url for url in self._configured if url not in self._told]
-            pause = min(FIRST_SECONDS, seconds) if missing else seconds
-            try:
-                async with asyncio.timeout(pause):
-                    await stopping.wait()
-            except TimeoutError:
-                continue
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._keep_telling(url, seconds)) for url in self._configured]
+            tasks.append(group.create_task(self._keep_looking(seconds, group)))
+            await stopping.wait()
+            for task in tasks:
+                task.cancel()
+
+    async def announce_once(self) -> None:
+        """Tell everybody, whoever has the lease; returns when each has answered or failed."""
+        await self._read_table()
+        await asyncio.gather(*(self._tell(url) for url in (*self._configured, *self._learned())))
+
+    def own(self) -> bytes:
+        """The party info that we send: our keys, and the managers that are configured or have announced themselves."""
+        heard = (peer.url for peer in self._table.values() if peer.keys and self._everybody)
+        parties = dict.fromkeys((*self._configured, *heard))
+        keys = tuple((key, self._url) for key in self._enclave.keys)
+        return party_info.encode(PartyInfo(self._url, keys, tuple(parties)))
+
+    async def _keep_telling(self, url: str, seconds: float) -> None:
+        """One configured peer: often until it has taken an announcement, then now and then while we lead."""
+        pause = min(FIRST_SECONDS, seconds)
+        while not await self._tell(url):
+            await asyncio.sleep(pause)
+            pause = min(pause * _SLOWER, seconds)
+        while True:
+            await asyncio.sleep(seconds)
+            if self._leading:
+                await self._tell(url)
+
+    async def _keep_looking(self, seconds: float, group: asyncio.TaskGroup) -> None:
+        """Read the table, and tell those that are in it and not configured."""
+        telling: dict[str, asyncio.Task[None]] = {}
+        try:
+            while True:
+                await self._read_table()
+                await self._take_lease(_LEASE_PERIODS * seconds)
+                telling = {url: task for url, task in telling.items() if not task.done()}
+                for url in self._due() if self._leading else ():
+                    if url not in telling:
+                        telling[url] = group.create_task(self._tell_learned(url, seconds))
+                await asyncio.sleep(seconds)
+        finally:
+            for task in telling.values():
+                task.cancel()
+
+    async def _read_table(self) -> None:
+        try:
+            self._table = {peer.url: peer for peer in await self._store.peers()}
+        except TemporaryError as error:
+            _log.info("the table of peers could not be read", extra={"cause": str(error)})
+
+    async def _take_lease(self, seconds: float) -> None:
+        try:
+            self._leading = await self._store.take_lease(LEASE, self._holder, seconds)
+        except TemporaryError:
+            # Two that announce do no harm; none would.
+            self._leading = True
+
+    def _learned(self) -> list[str]:
+        if not self._everybody:
+            return []
+        return [url for url in self._table if url not in self._configured and self._may_be_told(url)]
+
+    def _due(self) -> list[str]:
+        now = asyncio.get_running_loop().time()
+        return [url for url in self._learned() if self._waiting.get(url, (0.0, 0.0))[0] <= now]
+
+    async def _tell_learned(self, url: str, seconds: float) -> None:
+        async with self._turns:
+            told = await self._tell(url)
+        if told:
+            self._waiting.pop(url, None)
+            return
+        _, pause = self._waiting.get(url, (0.0, seconds / 2))
+        pause = min(2 * pause, max(LONGEST_PAUSE, seconds))
+        self._waiting[url] = asyncio.get_running_loop().time() + pause, pause
+
+    async def _tell(self, url: str) -> bool:
+        try:
+            await self._peers.client(url).announce(self.own())
+        except MunimentError as error:
+            _log.info("a peer was not told who we are", extra={"peer": url, "cause": str(error)})
+            return False
+        return True
+
+    # Hearing
 
     async def hear(self, data: bytes, versions: Collection[str]) -> None:
-        """Take a party info from another manager.
+        """Take a party info from another manager, with the versions that its request named.
 
-        Raises `MalformedError`; `RuleError` from a stranger when discovery is off; `PeerRefusedError` when it could
-        show none of the keys that it says it has.
+        Raises `MalformedError`; `RuleError` from a stranger when discovery is off, and when the table is full;
+        `PeerRefusedError` when it could show none of its keys; `NotReadyError` when too many announce at once.
         """
         info = party_info.decode(data)
         url = normalise_url(info.url)
         if url == self._url:
             return
-        if not self._everybody and url not in self._configured:
-            raise RuleError("discovery is off, and this manager is not among the configured peers")
-        keys = [key for key in keys_of(info, info.url) if not self._enclave.holds(key)][:MOST_KEYS_OF_A_PEER]
-        if self._validates and keys:
-            keys = await self._shown(url, keys)
-            if not keys:
-                raise PeerRefusedError(f"the manager at {url} could not show any of the keys that it says it has")
-        await self._store.announce(Peer(url, frozenset(keys), frozenset(versions)))
+        self._check_announcer(url)
+        if self._hearing >= MOST_HEARD_AT_ONCE:
+            raise NotReadyError("too many managers announce themselves at once: announce again")
+        self._hearing += 1
+        try:
+            keys = await self._believed(url, self._keys_of(info, url))
+        finally:
+            self._hearing -= 1
+        peer = Peer(url, frozenset(keys), frozenset(versions))
+        await self._store.announce(peer)
+        self._table[url] = peer
         if self._everybody:
-            await self._store.learn(self._new(info.parties))
+            await self._learn(info.parties)
 
     async def party_info(self) -> dict[str, Any]:
         """What is known, as `GET /partyinfo` answers it: `url`, `peers`, and `keys` as bytes with their URLs."""
@@ -100,59 +208,69 @@ class Discovery:
         keys += [(key, peer.url) for peer in known for key in sorted(peer.keys)]
         return {"url": self._url, "peers": [peer.url for peer in known], "keys": keys}
 
-    def own(self, others: Sequence[str] = ()) -> bytes:
-        """The party info that we send."""
-        return party_info.encode(
-            PartyInfo(self._url, tuple((key, self._url) for key in self._enclave.keys), tuple(others))
-        )
+    def _check_announcer(self, url: str) -> None:
+        if not self._everybody and url not in self._configured:
+            raise RuleError("discovery is off, and this manager is not among the configured peers")
+        if not self._may_be_told(url):
+            raise RuleError("the members of this consortium use TLS: announce a URL that begins with https://")
+        if url not in self._table and len(self._table) >= MOST_PEERS:
+            raise RuleError(f"{MOST_PEERS} managers are known already: no further one is taken")
 
-    async def announce_once(self) -> None:
-        """Tell everybody, whoever has the lease."""
-        urls = list(self._configured)
-        if self._everybody:
-            urls += [peer.url for peer in await self._store.peers()]
-        targets = [url for url in dict.fromkeys(urls) if url != self._url]
-        said = self.own(targets)
-        await asyncio.gather(*(self._tell(url, said) for url in targets))
+    def _keys_of(self, info: PartyInfo, url: str) -> list[bytes]:
+        """The keys that the announcer says are its own; ours are ours, whoever says what."""
+        keys = [key for key in keys_of(info, url) if not self._enclave.holds(key)]
+        if len(keys) > MOST_KEYS_OF_A_PEER:
+            raise MalformedError(f"a manager announces at most {MOST_KEYS_OF_A_PEER} keys of its own")
+        return keys
 
-    async def _round(self, seconds: float) -> None:
-        try:
-            if await self._store.take_lease(_LEASE, self._holder, 2 * seconds) or not self._told.issuperset(
-                self._configured
-            ):
-                await self.announce_once()
-        except TemporaryError as error:
-            _log.warning("announcing failed: %s", error)
+    async def _believed(self, url: str, keys: Sequence[bytes]) -> list[bytes]:
+        """Those of the keys that the announcer has shown, now or lately.
 
-    async def _tell(self, url: str, said: bytes) -> None:
-        try:
-            await self._peers.client(url).announce(said)
-        except MunimentError as error:
-            self._told.discard(url)
-            _log.info("the manager at %s was not told who we are: %s", url, error)
-        else:
-            self._told.add(url)
+        A key that it had before stays its own when it could only not be asked; an announcement that shows nothing
+        changes nothing, for anybody can send one in another's name.
+        """
+        validated = self._validated
+        if validated is None:
+            return list(keys)
+        missing = [key for key in keys if not validated.remembers(url, key)]
+        answers: dict[bytes, bool | None] = dict.fromkeys(keys, True)
+        if missing:
+            # Not one of the kept clients: anybody could make us keep one for each URL he thinks of.
+            async with self._peers.stranger(url) as client:
+                found = await asyncio.gather(*(self._shows(client, key) for key in missing))
+            answers.update(zip(missing, found, strict=True))
+        for key in missing:
+            if answers[key]:
+                validated.remember(url, key)
+        believed = [key for key, answer in answers.items() if answer or (answer is None and await self._has(url, key))]
+        if not believed:
+            raise PeerRefusedError(f"the manager at {url} could show none of the keys that it says it has")
+        return believed
 
-    async def _shown(self, url: str, keys: Sequence[bytes]) -> list[bytes]:
-        results = await asyncio.gather(*(self._shows(url, key) for key in keys))
-        return [key for key, shown in zip(keys, results, strict=True) if shown]
-
-    async def _shows(self, url: str, key: bytes) -> bool:
+    async def _shows(self, client: PeerClient, key: bytes) -> bool | None:
+        """Whether the manager can open what is sealed for `key`; `None` when it could not be asked."""
         text = str(uuid.uuid4())
         try:
-            challenge = self._enclave.seal_challenge(text, key)
-            return await self._peers.client(url).validate(encode(challenge)) == text
-        except (TemporaryError, PermanentError) as error:
-            _log.info("a key of the manager at %s could not be validated: %s", url, error)
+            shown = await client.validate(encode(self._enclave.seal_challenge(text, key))) == text
+        except TemporaryError as error:
+            _log.info("a peer could not be asked to show a key", extra={"peer": client.url, "cause": str(error)})
+            return None
+        except MunimentError as error:
+            _log.info("a peer did not show a key", extra={"peer": client.url, "cause": str(error)})
             return False
+        return shown
 
-    def _new(self, urls: Collection[str]) -> list[str]:
-        found = []
-        for url in urls:
-            try:
-                normal = normalise_url(url)
-            except MalformedError:
-                continue
-            if normal != self._url:
-                found.append(normal)
-        return found[:MOST_LEARNT_AT_ONCE]
+    async def _has(self, url: str, key: bytes) -> bool:
+        owner = await self._store.owner(key)
+        return owner is not None and owner.url == url
+
+    async def _learn(self, parties: Sequence[str]) -> None:
+        normal = dict.fromkeys(found for each in parties if (found := normal_or_none(each)) is not None)
+        room = max(0, min(MOST_LEARNED_AT_ONCE, MOST_PEERS - len(self._table)))
+        new = [url for url in normal if url != self._url and url not in self._table and self._may_be_told(url)][:room]
+        if new:
+            await self._store.learn(new)
+            self._table.update({url: Peer(url) for url in new})
+
+    def _may_be_told(self, url: str) -> bool:
+        return url.startswith("https://") or not self._url.startswith("https://")

@@ -72,9 +72,17 @@ def normalise_url(url: str) -> str:
     return url if parsed.path else f"{url}/"
 
 
+def normal_or_none(url: str) -> str | None:
+    """`normalise_url`, and `None` for what is no URL of a manager."""
+    try:
+        return normalise_url(url)
+    except MalformedError:
+        return None
+
+
 def keys_of(info: PartyInfo, url: str) -> Sequence[bytes]:
-    """The keys that the manager at `url` says are its own."""
-    return [key for key, place in info.keys if place == url]
+    """The keys that the manager at `url`, which is normal, says are its own; each once."""
+    return tuple(dict.fromkeys(key for key, place in info.keys if normal_or_none(place) == url))
 
 
 def _field(data: bytes) -> bytes:

@@ -51,11 +51,9 @@ class StoredPeers:
             client = self._clients[url] = self._connect(url)
         return client
 
-    async def forget(self, url: str) -> None:
-        """Close the client of this URL: it is not needed for now."""
-        client = self._clients.pop(url, None)
-        if client is not None:
-            await client.close()
+    def stranger(self, url: str) -> PeerClient:
+        """A client that is not kept, for a URL that nobody vouches for. Close it."""
+        return self._connect(url)
 
     async def resolve(self, keys: Collection[bytes]) -> Mapping[bytes, Peer]:
         """See `ports.Peers`."""

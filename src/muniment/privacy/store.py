@@ -30,6 +30,9 @@ class SqlStore:
 
     async def payload(self, payload_hash: bytes) -> Payload | None:
         """See `ports.Store`."""
+        # Most look-ups are for other members' payloads: they are answered by one statement.
+        if not await patiently(lambda: self._database.glance(store_payloads.is_there, payload_hash)):
+            return None
         return await self._read(store_payloads.get, payload_hash)
 
     async def payloads(self, hashes: Collection[bytes]) -> Mapping[bytes, Payload]:

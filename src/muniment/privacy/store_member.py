@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from muniment.kernel.errors import IntegrityError
 from muniment.privacy import store_payloads
-from muniment.privacy.store_sql import insert_new, now, put
+from muniment.privacy.store_sql import insert_all, insert_new, now, put
 from muniment.privacy.store_tables import leases, member, own_keys, peer_keys, peers
 from muniment.privacy.values import Checked, Peer
 
@@ -63,8 +63,9 @@ def announce(connection: Connection, peer: Peer) -> None:
 def learn(connection: Connection, urls: Collection[str]) -> None:
     """See `ports.Store.learn`."""
     room = MOST_PEERS - connection.execute(sa.select(sa.func.count()).select_from(peers)).scalar_one()
-    rows = ({"digest": _digest(url), "url": url, "versions": "", "heard_at": 0, "failures": 0} for url in sorted(urls))
-    insert_new(connection, peers, *list(rows)[: max(room, 0)])
+    for url in sorted(urls)[: max(room, 0)]:
+        row = {"digest": _digest(url), "url": url, "versions": "", "heard_at": 0, "failures": 0}
+        insert_new(connection, peers, row)
 
 
 def note_failure(connection: Connection, url: str) -> None:
@@ -84,7 +85,7 @@ def take_lease(connection: Connection, name: str, holder: str, seconds: float) -
     )
     if connection.execute(statement).rowcount:
         return True
-    return insert_new(connection, leases, {"name": name, "holder": holder, "until": until}) == 1
+    return insert_new(connection, leases, {"name": name, "holder": holder, "until": until})
 
 
 def claim(connection: Connection, keys: Collection[bytes]) -> str:
@@ -99,7 +100,7 @@ def claim(connection: Connection, keys: Collection[bytes]) -> str:
             "the database keeps payloads of a key that this manager does not hold: give all managers of the member the"
             " same keys, or another database"
         )
-    insert_new(connection, own_keys, *({"public_key": key} for key in sorted(set(keys) - known)))
+    insert_all(connection, own_keys, [{"public_key": key} for key in sorted(set(keys) - known)])
     return str(instance)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +13,7 @@ from sqlalchemy.engine import Connection, Row
 from muniment.database.errors import ReadOnlyError
 from muniment.privacy.envelope import decode, encode
 from muniment.privacy.errors import ConflictError
-from muniment.privacy.store_sql import insert_new, is_replica, now, put
+from muniment.privacy.store_sql import insert_all, insert_new, is_replica, put
 from muniment.privacy.store_tables import affected, payloads, raw, recipients, staged, wrapped
 from muniment.privacy.values import KEY_BYTES, Payload, PrivacyFlag, RawPayload
 
@@ -22,10 +24,23 @@ the first time were left out."""
 _one = sa.select(sa.literal_column("1").label("one")).subquery("one_row")
 
 
+@functools.cache
+def _presence(dialect: str) -> sa.Select[Any]:
+    # One row comes back in any case: it says whether what is missing here is missing at the primary.
+    wanted = _one.outerjoin(payloads, payloads.c.hash == sa.bindparam("wanted"))
+    return sa.select(is_replica(dialect).label("replica"), payloads.c.hash).select_from(wanted)
+
+
+def is_there(connection: Connection, payload_hash: bytes) -> bool:
+    """Whether the primary has this payload; raises `ReadOnlyError` when this is not the primary. One statement."""
+    row = connection.execute(_presence(connection.dialect.name), {"wanted": payload_hash}).one()
+    _check_primary(row)
+    return row.hash is not None
+
+
 def get(connection: Connection, payload_hash: bytes) -> Payload | None:
     """The payload of this hash; `None` when the primary has none, `ReadOnlyError` when this is not the primary."""
-    # One row comes back in any case: it says whether what is missing here is missing at the primary.
-    statement = sa.select(is_replica(connection).label("replica"), payloads).select_from(
+    statement = sa.select(is_replica(connection.dialect.name).label("replica"), payloads).select_from(
         _one.outerjoin(payloads, payloads.c.hash == payload_hash)
     )
     row = connection.execute(statement).one()
@@ -41,7 +56,7 @@ def get_many(connection: Connection, hashes: Collection[bytes]) -> dict[bytes, P
 
 def add(connection: Connection, payload: Payload, *, was_wrapped: bool) -> None:
     """See `ports.Store.add`."""
-    row = _row(connection, payload)
+    row = _row(payload)
     payload_hash = row["hash"]
     if insert_new(connection, payloads, row):
         _insert_parts(connection, payload_hash, payload)
@@ -55,7 +70,7 @@ def replace(connection: Connection, payload: Payload) -> None:
     """See `ports.Store.replace`."""
     payload_hash = payload.hash
     _delete(connection, payload_hash)
-    insert_new(connection, payloads, _row(connection, payload))
+    insert_new(connection, payloads, _row(payload))
     _insert_parts(connection, payload_hash, payload)
 
 
@@ -77,7 +92,7 @@ def page(connection: Connection, key: bytes, after: bytes, limit: int) -> Sequen
 
 def get_raw(connection: Connection, payload_hash: bytes) -> RawPayload | None:
     """See `ports.Store.raw`."""
-    statement = sa.select(is_replica(connection).label("replica"), raw).select_from(
+    statement = sa.select(is_replica(connection.dialect.name).label("replica"), raw).select_from(
         _one.outerjoin(raw, raw.c.hash == payload_hash)
     )
     row = connection.execute(statement).one()
@@ -96,7 +111,7 @@ def add_raw(connection: Connection, payload: RawPayload) -> None:
             "ciphertext": payload.ciphertext,
             "encrypted_key": payload.encrypted_key,
             "nonce": payload.nonce,
-            "kept_at": now(connection),
+            "kept_at": _now(),
         },
     )
 
@@ -158,7 +173,12 @@ def merged(before: Payload, payload: Payload) -> Payload:
     )
 
 
-def _row(connection: Connection, payload: Payload) -> dict[str, Any]:
+def _now() -> int:
+    # For people who look into the tables; nothing is decided by it.
+    return int(time.time() * 1000)
+
+
+def _row(payload: Payload) -> dict[str, Any]:
     return {
         "hash": payload.hash,
         "sender": payload.sender,
@@ -169,31 +189,31 @@ def _row(connection: Connection, payload: Payload) -> dict[str, Any]:
         "exec_hash": payload.exec_hash,
         "mandatory": b"".join(sorted(payload.mandatory)),
         "group_id": payload.group_id,
-        "kept_at": now(connection),
+        "kept_at": _now(),
     }
 
 
 def _insert_parts(connection: Connection, payload_hash: bytes, payload: Payload) -> None:
     _insert_recipients(connection, payload_hash, payload)
-    insert_new(
+    insert_all(
         connection,
         affected,
-        *(
+        [
             {"hash": payload_hash, "affected": other, "security_hash": proof}
             for other, proof in payload.affected.items()
-        ),
+        ],
     )
 
 
 def _insert_recipients(connection: Connection, payload_hash: bytes, payload: Payload) -> None:
     boxes: Sequence[bytes | None] = (*payload.boxes, *[None] * (len(payload.recipients) - len(payload.boxes)))
-    insert_new(
+    insert_all(
         connection,
         recipients,
-        *(
+        [
             {"hash": payload_hash, "public_key": key, "box": box, "place": place}
             for place, (key, box) in enumerate(zip(payload.recipients, boxes, strict=True))
-        ),
+        ],
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -30,38 +31,51 @@ def now(connection: Connection) -> sa.ColumnElement[int]:
     return sa.literal_column(_MILLISECONDS[connection.dialect.name], sa.BigInteger)
 
 
-def is_replica(connection: Connection) -> sa.ColumnElement[Any]:
+def is_replica(dialect: str) -> sa.ColumnElement[Any]:
     """Whether the database may lack what its primary has acknowledged; part of every read whose absence counts."""
-    return sa.literal_column(_IS_REPLICA[connection.dialect.name])
+    return sa.literal_column(_IS_REPLICA[dialect])
 
 
-def insert_new(connection: Connection, table: sa.Table, *rows: Mapping[str, Any]) -> int:
-    """Insert rows that are not there yet, by their primary key; gives the number of those that were inserted."""
-    if not rows:
-        return 0
-    values = [dict(row) for row in rows]
-    if connection.dialect.name in ("mysql", "mariadb"):
-        return _insert_on_mysql(connection, table, values)
-    build = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = build(table).values(values).on_conflict_do_nothing()
-    return int(connection.execute(statement).rowcount)
+@functools.cache
+def _insert(table: sa.Table, dialect: str, *, conflicts: bool) -> Any:
+    """Made once: to compile a statement costs more than to run it."""
+    if dialect in ("mysql", "mariadb") or not conflicts:
+        return sa.insert(table)
+    build = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    return build(table).on_conflict_do_nothing()
 
 
-def _insert_on_mysql(connection: Connection, table: sa.Table, values: list[dict[str, Any]]) -> int:
-    # INSERT IGNORE would pass over other errors too, and the driver warns of every row that is there.
+def insert_new(connection: Connection, table: sa.Table, row: Mapping[str, Any]) -> bool:
+    """Insert a row unless there is one with its primary key; whether it was inserted."""
+    dialect = connection.dialect.name
+    statement = _insert(table, dialect, conflicts=True)
     try:
-        return int(connection.execute(sa.insert(table).values(values)).rowcount)
+        return bool(connection.execute(statement, dict(row)).rowcount)
     except exc.IntegrityError:
-        return sum(_insert_on_mysql(connection, table, [one]) for one in values) if len(values) > 1 else 0
+        # MySQL's own INSERT IGNORE would pass over other errors too. There, a failed statement ends no transaction.
+        if dialect not in ("mysql", "mariadb"):
+            raise
+        return False
+
+
+def insert_all(connection: Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows that are known to be new."""
+    if rows:
+        connection.execute(_insert(table, connection.dialect.name, conflicts=False), [dict(row) for row in rows])
+
+
+@functools.cache
+def _put(table: sa.Table, dialect: str, names: frozenset[str]) -> Any:
+    keys = {column.name for column in table.primary_key.columns}
+    if dialect in ("mysql", "mariadb"):
+        ours = mysql.insert(table)
+        return ours.on_duplicate_key_update({name: ours.inserted[name] for name in sorted(names - keys)})
+    build = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    statement = build(table)
+    rest = {name: statement.excluded[name] for name in sorted(names - keys)}
+    return statement.on_conflict_do_update(index_elements=sorted(keys), set_=rest)
 
 
 def put(connection: Connection, table: sa.Table, row: Mapping[str, Any]) -> None:
     """Insert a row, or replace the one with its primary key."""
-    keys = {column.name for column in table.primary_key.columns}
-    rest = {name: value for name, value in row.items() if name not in keys}
-    if connection.dialect.name in ("mysql", "mariadb"):
-        connection.execute(mysql.insert(table).values(dict(row)).on_duplicate_key_update(rest))
-        return
-    build = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = build(table).values(dict(row))
-    connection.execute(statement.on_conflict_do_update(index_elements=sorted(keys), set_=rest))
+    connection.execute(_put(table, connection.dialect.name, frozenset(row)), dict(row))
