@@ -1,4 +1,4 @@
-"""The transport that keeps connections, against servers on real sockets: what is kept, what is not, and what is bounded."""
+"""The transport that keeps connections, on real sockets: what is kept, what is not, and what is bounded."""
 
 from __future__ import annotations
 

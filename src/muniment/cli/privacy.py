@@ -11,7 +11,7 @@ COMMANDS = {
     "keygen": Entry("muniment.cli.privacy_keys:keygen", "Make a key pair in Tessera's file format.", "privacy"),
     "import": Entry("muniment.cli.privacy_import:import_", "Take over a Tessera or crux database.", "privacy"),
     "recover": Entry("muniment.cli.privacy_recover:recover", "Fetch lost payloads from the other members.", "privacy"),
-    "send": Entry("muniment.cli.privacy_send:send", "Sign a private transaction here, and send it.", "privacy"),
+    "send": Entry("muniment.cli.privacy_send:send", "Sign a private transaction here, and send it.", "notary"),
     "renew": Entry("muniment.cli.privacy_renew:renew", "Make new TLS certificates.", "deploy"),
 }
 

@@ -6,6 +6,7 @@ What the engine says goes into the message. A status of 4xx means that the reque
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
@@ -35,7 +36,7 @@ class RefusedError(PermanentError):
 class HttpClient:
     """Base of all clients: kept connections to one address. Use it as a context manager, or call `close`.
 
-    One client serves any number of tasks. `transport` replaces the network in tests.
+    One client serves any number of tasks. `transport` replaces the network in tests; `tls` shows a certificate of ours.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class HttpClient:
         timeout: httpx2.Timeout,
         credentials: tuple[str, str] | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.url = url.rstrip("/")
         self._http = httpx2.AsyncClient(
@@ -54,7 +56,7 @@ class HttpClient:
             transport=transport,
             # Proxies of the environment are for the outside world; certificates are only loaded where they are used.
             trust_env=False,
-            verify=url.startswith("https://"),
+            verify=tls or url.startswith("https://"),
         )
 
     async def __aenter__(self) -> Self:
@@ -84,9 +86,10 @@ class EngineHttp(HttpClient):
         timeout: float,
         credentials: tuple[str, str] | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         limits = httpx2.Timeout(timeout, connect=CONNECT_TIMEOUT)
-        super().__init__(url, timeout=limits, credentials=credentials, transport=transport)
+        super().__init__(url, timeout=limits, credentials=credentials, transport=transport, tls=tls)
 
     async def _ask(self, method: str, path: str, **options: Any) -> Any:
         """The JSON of the answer, `None` for an empty one."""

@@ -177,7 +177,7 @@ def _parsed(url: str) -> httpx2.URL:
         parsed = httpx2.URL(url)
     except httpx2.InvalidURL as error:
         raise InputError(f"{url!r} is no URL of a privacy manager ({error}): correct the address") from error
-    if parsed.scheme not in ("http", "https") or not parsed.host:
+    if parsed.scheme not in ("http", "https") or not parsed.host or (parsed.port or 1) not in range(1, 65536):
         raise InputError(f"{url!r} is no URL of a privacy manager: give one that begins with http:// or https://")
     return parsed
 

@@ -1,0 +1,164 @@
+"""Private transactions that are signed outside the node: the key never leaves this process.
+
+1. The payload is stored with the member's privacy manager, which answers with its hash: through a node
+   (`eth_fillTransaction` with `privateFor`) or at a manager itself (`POST /storeraw`).
+2. The transaction with that hash as its data is signed without a chain ID, and marked as private by its `v`: 37 or 38
+   in the place of 27 or 28 (GoQuorum core/types/transaction_signing.go).
+3. `eth_sendRawPrivateTransaction` hands it over, with its recipients. The node's manager sends them the payload first.
+
+The steps may reach different nodes of the member: what the first stored is in the database that all its managers share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import rlp
+from eth_account.signers.local import LocalAccount
+from eth_hash.auto import keccak
+
+from muniment.clients.privacy import PrivacyClient
+from muniment.clients.quorum import QuorumClient, RpcError
+from muniment.kernel.encoding import from_hex, to_hex
+from muniment.kernel.errors import InputError, PermanentError, TemporaryError
+from muniment.kernel.waiting import NotYetError, wait_for
+
+GAS: Final = 50_000_000
+HASH_BYTES: Final = 64
+MINED_SECONDS: Final = 60.0
+
+_PUBLIC_V: Final = (27, 28)
+_PRIVATE_SHIFT: Final = 10
+_PLACE_OF_V: Final = 6
+_KNOWN: Final = ("already known", "known transaction")
+
+
+@dataclass(frozen=True)
+class Parties:
+    """Who a private transaction is for. Keys are base64, as nodes and managers write them."""
+
+    private_for: Sequence[str] = ()
+    private_from: str | None = None
+    """The member's default key when not given."""
+    flag: int = 0
+    """0 standard, 1 party protection, 2 mandatory recipients, 3 private state validation."""
+    mandatory_for: Sequence[str] = ()
+
+    def arguments(self) -> dict[str, Any]:
+        """As GoQuorum's JSON-RPC wants it."""
+        found: dict[str, Any] = {"privateFor": list(self.private_for), "privacyFlag": self.flag}
+        if self.private_from:
+            found["privateFrom"] = self.private_from
+        if self.mandatory_for:
+            found["mandatoryFor"] = list(self.mandatory_for)
+        return found
+
+
+def sign_private(
+    account: LocalAccount, *, nonce: int, payload_hash: bytes, to: str | None = None, gas: int = GAS
+) -> bytes:
+    """The signed transaction, RLP-encoded. Raises `ValueError` when the hash has not 64 bytes."""
+    if len(payload_hash) != HASH_BYTES:
+        raise ValueError(f"the hash of a payload has {HASH_BYTES} bytes, not {len(payload_hash)}")
+    transaction: dict[str, Any] = {"nonce": nonce, "gasPrice": 0, "gas": gas, "value": 0, "data": payload_hash}
+    if to is not None:
+        transaction["to"] = to
+    signed = account.sign_transaction(transaction)
+    fields = list(rlp.decode(bytes(signed.raw_transaction)))
+    v = int.from_bytes(fields[_PLACE_OF_V], "big")
+    if v not in _PUBLIC_V:
+        raise ValueError(f"the transaction was signed with v {v}: private ones are signed without a chain ID")
+    fields[_PLACE_OF_V] = bytes((v + _PRIVATE_SHIFT,))
+    return bytes(rlp.encode(fields))
+
+
+class PrivateTransactions:
+    """Sends private transactions of one account, one after the other.
+
+    `rpc` is the member's gateway or one of its nodes. With `manager` payloads are stored there, else through `rpc`.
+    """
+
+    def __init__(self, rpc: QuorumClient, account: LocalAccount, manager: PrivacyClient | None = None) -> None:
+        self._rpc = rpc
+        self._account = account
+        self._manager = manager
+        self._next: int | None = None
+        self._order = asyncio.Lock()
+
+    async def store(self, data: bytes, parties: Parties, to: str | None = None) -> bytes:
+        """Store a payload with the member's manager; gives its hash, 64 bytes.
+
+        Raises `TemporaryError` and `PermanentError`.
+        """
+        if self._manager is not None:
+            sender = b64decode(parties.private_from) if parties.private_from else None
+            return await self._manager.store_raw(data, sender)
+        fixed = {"nonce": "0x0", "gas": hex(GAS), "gasPrice": "0x0"}
+        wanted = {"from": self._account.address, "data": to_hex(data), **fixed}
+        if to is not None:
+            wanted["to"] = to
+        answer = await self._rpc.call("eth_fillTransaction", [wanted | parties.arguments()])
+        try:
+            payload_hash = from_hex(answer["tx"]["input"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise PermanentError(f"{self._rpc.url} stored no payload: ask a node with a privacy manager") from error
+        if len(payload_hash) != HASH_BYTES:
+            raise PermanentError(f"{self._rpc.url} stored no payload: ask a node with a privacy manager")
+        return payload_hash
+
+    async def send(self, data: bytes, parties: Parties, to: str | None = None) -> str:
+        """Store, sign and send; gives the transaction's hash. `to` is a contract's address, none to create one.
+
+        Raises `TemporaryError` when it can be tried again, `RpcError` with what the node or a manager refused.
+        """
+        payload_hash = await self.store(data, parties, to)
+        async with self._order:
+            if self._next is None:
+                self._next = await self._rpc.transaction_count(self._account.address, "pending")
+            raw = sign_private(self._account, nonce=self._next, payload_hash=payload_hash, to=to)
+            try:
+                transaction = await self._send_signed(raw, parties)
+            except (TemporaryError, PermanentError):
+                # Whether it was taken is not known: the chain says how it goes on.
+                self._next = None
+                raise
+            self._next += 1
+            return transaction
+
+    async def mined(self, transaction: str, *, timeout: float = MINED_SECONDS) -> Mapping[str, Any]:  # noqa: ASYNC109
+        """The receipt, as soon as there is one. Raises `WaitTimeoutError`, and `PermanentError` when it failed."""
+
+        async def look() -> Mapping[str, Any]:
+            receipt = await self._rpc.receipt(transaction)
+            if receipt is None:
+                raise NotYetError("no block holds it yet")
+            return receipt
+
+        receipt = await wait_for(f"the transaction {transaction}", look, timeout=timeout)
+        if receipt.get("status") != "0x1":
+            raise PermanentError(f"the private transaction {transaction} failed: its contract refused it")
+        return receipt
+
+    async def _send_signed(self, raw: bytes, parties: Parties) -> str:
+        try:
+            return str(await self._rpc.call("eth_sendRawPrivateTransaction", [to_hex(raw), parties.arguments()]))
+        except RpcError as error:
+            if not any(known in error.message for known in _KNOWN):
+                raise
+            # A gateway repeats a request whose node died: the first try had been taken. The hash is that of the bytes.
+            return to_hex(keccak(raw))
+
+
+def check_keys(keys: Sequence[str]) -> None:
+    """Raises `InputError` naming the first that is no public key of a privacy manager."""
+    for key in keys:
+        try:
+            whole = b64encode(b64decode(key, validate=True)).decode() == key and len(b64decode(key)) == 32
+        except ValueError:
+            whole = False
+        if not whole:
+            raise InputError(f"{key!r} is no privacy key: give base64 of 32 bytes, or the name of a member")
