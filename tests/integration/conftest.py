@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.consortium import Consortium, demo_specification
 from tests.support.ports import port_block
+from tests.support.private import Private, private_specification
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +46,22 @@ def own_demo(tmp_path: Path) -> Iterator[Consortium]:
             yield consortium
         finally:
             consortium.remove()
+
+
+@pytest.fixture(scope="session")
+def trio_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Private]:
+    """Three members with private transactions and nothing else: alpha with three nodes, beta and gamma with one."""
+    with port_block() as base:
+        consortium = Consortium(tmp_path_factory.mktemp("trio"), private_specification(base))
+        try:
+            consortium.up()
+            yield Private(consortium)
+        finally:
+            consortium.remove()
+
+
+@pytest.fixture
+def trio(trio_session: Private) -> Private:
+    """The shared three members, ready, and a fresh account."""
+    trio_session.consortium.wait_ready()
+    return Private(trio_session.consortium)

@@ -73,7 +73,7 @@ def handler(manager: Manager) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            if self.path == "/ready":
+            if self.path == "/ready/members":
                 self._answer(manager.ready)
             else:
                 self.do_POST()

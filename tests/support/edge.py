@@ -75,9 +75,7 @@ class Rig:
     def __init__(self, root: Path, base: int) -> None:
         self.addresses = LoopbackAddresses(base, root)
         self.nodes = ["alpha-1", "alpha-2", "alpha-3"]
-        spec = Consortium(
-            privacy=Privacy(enabled=False), members={"alpha": Member(nodes=3, peers=0, notary=False)}
-        )
+        spec = Consortium(privacy=Privacy(enabled=False), members={"alpha": Member(nodes=3, peers=0, notary=False)})
         arguments = (spec, "alpha", identities(3), self.addresses)
         self.gateway = edge.gateway(*arguments)
         self.agent = edge.agent(*arguments)

@@ -154,7 +154,7 @@ async def test_a_slow_peer_holds_up_nobody_else(tmp_path: Path) -> None:
         del seen
         return answer(201)
 
-    async with stored_peers(tmp_path, seconds=3.0) as (peers, _), scripted(slow) as mud, scripted(quick) as air:
+    async with stored_peers(tmp_path, seconds=1.5) as (peers, _), scripted(slow) as mud, scripted(quick) as air:
         stuck = [asyncio.create_task(peers.push(Peer(mud.url), STORED)) for _ in range(100)]
         begun = time.monotonic()
         for _ in range(20):

@@ -7,6 +7,11 @@
 3. `eth_sendRawPrivateTransaction` hands it over, with its recipients. The node's manager sends them the payload first.
 
 The steps may reach different nodes of the member: what the first stored is in the database that all its managers share.
+
+Limit of the engine: it runs a private transaction once before it sends it, and those that were signed outside as if
+they came from nobody (internal/ethapi/api.go, `SendRawPrivateTransaction`). With privacy flag 3 the result is compared
+later, so the creation of a contract with flag 3 fails, and calls whose effect depends on the sender. Only a node that
+holds the account can sign these.
 """
 
 from __future__ import annotations
@@ -30,6 +35,8 @@ from muniment.kernel.waiting import NotYetError, wait_for
 GAS: Final = 50_000_000
 HASH_BYTES: Final = 64
 MINED_SECONDS: Final = 60.0
+VALIDATED_FLAG: Final = 3
+"""Private state validation."""
 
 _PUBLIC_V: Final = (27, 28)
 _PRIVATE_SHIFT: Final = 10
@@ -66,7 +73,7 @@ def sign_private(
         raise ValueError(f"the hash of a payload has {HASH_BYTES} bytes, not {len(payload_hash)}")
     transaction: dict[str, Any] = {"nonce": nonce, "gasPrice": 0, "gas": gas, "value": 0, "data": payload_hash}
     if to is not None:
-        transaction["to"] = to
+        transaction["to"] = from_hex(to)
     signed = account.sign_transaction(transaction)
     fields = list(rlp.decode(bytes(signed.raw_transaction)))
     v = int.from_bytes(fields[_PLACE_OF_V], "big")
@@ -113,8 +120,14 @@ class PrivateTransactions:
     async def send(self, data: bytes, parties: Parties, to: str | None = None) -> str:
         """Store, sign and send; gives the transaction's hash. `to` is a contract's address, none to create one.
 
-        Raises `TemporaryError` when it can be tried again, `RpcError` with what the node or a manager refused.
+        Raises `TemporaryError` when it can be tried again, `RpcError` with what the node or a manager refused,
+        `InputError` for what the engine cannot do (see the module).
         """
+        if to is None and parties.flag == VALIDATED_FLAG:
+            raise InputError(
+                "GoQuorum cannot create a contract with privacy flag 3 when the transaction is signed outside the node:"
+                " create it by eth_sendTransaction from an account that the node holds"
+            )
         payload_hash = await self.store(data, parties, to)
         async with self._order:
             if self._next is None:

@@ -38,8 +38,12 @@ Allocation = Mapping[str, Any]
 
 _FORKS = (
     "homesteadBlock", "eip150Block", "eip155Block", "eip158Block", "byzantiumBlock", "constantinopleBlock",
-    "petersburgBlock", "istanbulBlock", "muirGlacierBlock", "berlinBlock",
+    "petersburgBlock", "istanbulBlock", "muirGlacierBlock",
 )  # fmt: skip
+_LAST_FORK = "berlinBlock"
+"""Not together with private transactions: GoQuorum runs those once before it sends them, without the access list that
+Berlin wants (internal/ethapi/api.go, `runSimulation`), and each call of a contract that writes ends in a panic."""
+
 _SECTIONS = (Consensus.QBFT, Consensus.IBFT, Consensus.CLIQUE)
 
 
@@ -115,7 +119,7 @@ def _config(chain: Chain) -> dict[str, Any]:
 
 def _privacy(privacy: Privacy) -> dict[str, Any]:
     # Without private transactions the text is that of versions that knew none.
-    return {"isMPS": privacy.multiple_states, PRIVACY_FIELD: 0} if privacy.enabled else {}
+    return {"isMPS": privacy.multiple_states, PRIVACY_FIELD: 0} if privacy.enabled else {_LAST_FORK: 0}
 
 
 def decode(text: str) -> GenesisFacts:

@@ -96,10 +96,21 @@ class Discovery:
             for task in tasks:
                 task.cancel()
 
-    async def announce_once(self) -> None:
-        """Tell everybody, whoever has the lease; returns when each has answered or failed."""
+    async def announce_once(self) -> Sequence[str]:
+        """Tell everybody, whoever has the lease; the URLs that have not taken it when all have answered or failed."""
         await self._read_table()
-        await asyncio.gather(*(self._tell(url) for url in (*self._configured, *self._learned())))
+        urls = (*self._configured, *self._learned())
+        told = await asyncio.gather(*(self.tell(url) for url in urls))
+        return [url for url, taken in zip(urls, told, strict=True) if not taken]
+
+    async def tell(self, url: str) -> bool:
+        """Announce to the manager at `url`; whether it has taken it. At our own URL that changes nothing."""
+        try:
+            await self._peers.client(url).announce(self.own())
+        except MunimentError as error:
+            _log.info("a peer was not told who we are", extra={"peer": url, "cause": str(error)})
+            return False
+        return True
 
     def own(self) -> bytes:
         """The party info that we send: our keys, and the managers that are configured or have announced themselves."""
@@ -111,13 +122,13 @@ class Discovery:
     async def _keep_telling(self, url: str, seconds: float) -> None:
         """One configured peer: often until it has taken an announcement, then now and then while we lead."""
         pause = min(FIRST_SECONDS, seconds)
-        while not await self._tell(url):
+        while not await self.tell(url):
             await asyncio.sleep(pause)
             pause = min(pause * _SLOWER, seconds)
         while True:
             await asyncio.sleep(seconds)
             if self._leading:
-                await self._tell(url)
+                await self.tell(url)
 
     async def _keep_looking(self, seconds: float, group: asyncio.TaskGroup) -> None:
         """Read the table, and tell those that are in it and not configured."""
@@ -159,21 +170,13 @@ class Discovery:
 
     async def _tell_learned(self, url: str, seconds: float) -> None:
         async with self._turns:
-            told = await self._tell(url)
+            told = await self.tell(url)
         if told:
             self._waiting.pop(url, None)
             return
         _, pause = self._waiting.get(url, (0.0, seconds / 2))
         pause = min(2 * pause, max(LONGEST_PAUSE, seconds))
         self._waiting[url] = asyncio.get_running_loop().time() + pause, pause
-
-    async def _tell(self, url: str) -> bool:
-        try:
-            await self._peers.client(url).announce(self.own())
-        except MunimentError as error:
-            _log.info("a peer was not told who we are", extra={"peer": url, "cause": str(error)})
-            return False
-        return True
 
     # Hearing
 

@@ -76,6 +76,19 @@ class Readiness:
             await asyncio.shield(self._asking)
         return self._cause
 
+    async def cause_for_members(self) -> str:
+        """Why other members' managers should not come here now; empty when they may.
+
+        They must while this member recovers: then they bring what it lost, and nothing else is served.
+        """
+        cause = await self.cause()
+        if not cause or self.stopping:
+            return cause
+        try:
+            return "" if await self._store.recovering() else cause
+        except MunimentError:
+            return cause
+
     def failed(self, cause: str) -> None:
         """The start did not succeed yet, for this cause."""
         self._cause = cause

@@ -60,14 +60,18 @@ class Recovery:
             self._enclave.master_key(payload)
         await self._store.stage(payloads)
 
-    async def run(self, urls: Sequence[str], tell: Callable[[str], None]) -> Recovered:
-        """Ask the managers at `urls` for everything, and keep it. `tell` hears what happens, a sentence each."""
+    async def run(self, urls: Sequence[str], tell: Callable[[str], None], *, partial: bool = False) -> Recovered:
+        """Ask the managers at `urls` for everything, and keep it. `tell` hears what happens, a sentence each.
+
+        Unless everything came, or `partial` says that less is enough, the member goes on recovering: it serves nothing.
+        """
         result = Recovered()
         await self._store.set_recovering(True)
         for url in urls:
             await self._ask(url, result, tell)
         await self._keep_staged(result)
-        await self._store.set_recovering(False)
+        if result.whole or partial:
+            await self._store.set_recovering(False)
         return result
 
     async def _ask(self, url: str, result: Recovered, tell: Callable[[str], None]) -> None:

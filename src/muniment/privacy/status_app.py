@@ -21,6 +21,7 @@ class StatusApp:
         routes: Mapping[bytes, Mapping[str, Handler]] = {
             b"/live": {"GET": self._live},
             b"/ready": {"GET": self._ready},
+            b"/ready/members": {"GET": self._ready_for_members},
             b"/metrics": {"GET": self._all_metrics},
         }
         return App("status", routes, self._metrics, largest=1024)
@@ -33,6 +34,12 @@ class StatusApp:
         del request
         cause = await self._readiness.cause()
         self._metrics.ready.set(not cause)
+        return Response(503 if cause else 200, to_json({"ready": not cause, "cause": cause}), JSON)
+
+    async def _ready_for_members(self, request: Request) -> Response:
+        """For the gateway: whether other members' managers may come here."""
+        del request
+        cause = await self._readiness.cause_for_members()
         return Response(503 if cause else 200, to_json({"ready": not cause, "cause": cause}), JSON)
 
     async def _all_metrics(self, request: Request) -> Response:

@@ -71,7 +71,7 @@ backend privacy
     # A recovering member waits for one answer until a whole batch of payloads was sent to it.
     timeout server 300s
     option httpchk
-    http-check send meth GET uri /ready
+    http-check send meth GET uri /ready/members
     http-check expect status 200
     default-server check inter 500ms fastinter 250ms downinter 250ms fall 1 rise 1
 {servers}"""
