@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import subprocess
 from base64 import b64decode, b64encode
@@ -142,6 +143,12 @@ def test_a_lost_database_comes_back_from_the_others(tmp_path: Path, stack: ExitS
     assert "1 managers could not be asked" in partly.stdout
     assert "The managers do not serve" in partly.stdout
     assert two.get(next(iter(everywhere))).status_code == 503
+
+    # Nor does the other one, whose volume was lost as well: it must not take the gaps for the truth.
+    one.kill()
+    shutil.rmtree(one.data)
+    one.start(ready=False)
+    assert one.get(next(iter(everywhere))).status_code == 503
 
     third.start()
     refused = two.recover()

@@ -19,7 +19,7 @@ from muniment.privacy.serve import Parts, discovery, mutual_tls, parts
 from muniment.privacy.settings import Settings, read
 
 MOST_SHOWN = 20
-ANNOUNCING_SECONDS = 15.0
+ANNOUNCING_SECONDS = 10.0
 """How long the others are waited for; then those that did not answer are asked in vain, and it is said."""
 
 
@@ -67,16 +67,16 @@ async def _recover(settings: Settings, *, resume: bool, partial: bool) -> tuple[
     async with parts(settings, mutual_tls(settings.tls.p2p)) as made:
         await made.store.migrate()
         instance = await made.store.claim(made.enclave.keys)
+        before, empty = await made.store.recovering(), await made.store.is_empty()
         if not resume:
-            await _check_fresh(made)
+            _check_fresh(recovering=before, empty=empty)
         # A database in use, to which the others add something, is in use afterwards whatever they had.
-        serving = instance == known and not await made.store.recovering()
+        serving = instance == known and not before and not empty
         # From now on the gateway lets other members' managers in.
         await made.store.set_recovering(True)
         urls = await _others(settings, made, discovery(settings, made))
         if not urls:
-            if serving:
-                await made.store.set_recovering(False)
+            await made.store.set_recovering(before)
             raise InputError("no other member is known: name their managers as peers in the configuration")
         enough = partial or serving
         result = await made.recovery.run(urls, lambda said: click.echo(f"{said}.", err=True), partial=enough)
@@ -87,10 +87,10 @@ async def _recover(settings: Settings, *, resume: bool, partial: bool) -> tuple[
         return result, opened
 
 
-async def _check_fresh(made: Parts) -> None:
-    if await made.store.recovering():
+def _check_fresh(*, recovering: bool, empty: bool) -> None:
+    if recovering:
         raise InputError("a recovery runs, or was broken off: when none runs, give --resume to begin it again")
-    if not await made.store.is_empty():
+    if not empty:
         raise InputError("the database holds payloads already: give --resume to add what the others have")
 
 

@@ -37,8 +37,8 @@ class Readiness:
         self.stopping = False
 
     async def open(self) -> None:
-        """Make the database ready and know it again. Raises `TemporaryError` while it is away, `IntegrityError` when it
-        is another one than this manager knows."""
+        """Make the database ready and know it again. Raises `TemporaryError` while it is away or the member recovers,
+        `IntegrityError` when it is another one than this manager knows."""
         await self._store.migrate()
         found = await self._store.claim(self._keys)
         known = _read(self._file)
@@ -47,6 +47,9 @@ class Readiness:
                 "this is not the database that this manager knows: restore that one, or fetch the payloads from the"
                 " other members with `muniment privacy recover`"
             )
+        if (await self._store.check()).recovering:
+            # Before anything is served or remembered: it lacks payloads, and may get the lost one's identifier.
+            raise NotReadyError("the payloads of this member are being recovered: wait for the end")
         if not known:
             _write(self._file, found)
         self._instance = found
