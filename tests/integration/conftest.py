@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.consortium import Consortium, demo_specification
+from tests.support.databases import DatabaseServer, MariaDb, PostgreSql, free_port
 from tests.support.ports import port_block
 from tests.support.private import Private, private_specification
 
@@ -65,3 +66,23 @@ def trio(trio_session: Private) -> Private:
     """The shared three members, ready, and a fresh account."""
     trio_session.consortium.wait_ready()
     return Private(trio_session.consortium)
+
+
+@pytest.fixture(scope="session")
+def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DatabaseServer]:
+    """A MariaDB server for all tests that leave it running."""
+    yield from _running(MariaDb(tmp_path_factory.mktemp("mariadb"), free_port()))
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DatabaseServer]:
+    """A PostgreSQL server for all tests that leave it running."""
+    yield from _running(PostgreSql(tmp_path_factory.mktemp("postgresql"), free_port()))
+
+
+def _running(server: DatabaseServer) -> Iterator[DatabaseServer]:
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()

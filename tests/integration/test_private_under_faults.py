@@ -145,7 +145,7 @@ def test_a_database_that_is_away_for_ten_seconds_stalls_nodes_and_ends_none(
 
         # Read-only, as after a fail-over to a replica: refused with the cause, and nothing is kept half.
         server.read_only(True)
-        with pytest.raises(MunimentError, match="takes no writes|read-only"):
+        with pytest.raises(MunimentError, match=r"takes no writes|read-only"):
             private.send(private.url("alpha-1"), CREATION, private.parties("beta"))
         server.read_only(False)
         consortium.wait_ready()

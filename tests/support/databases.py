@@ -32,6 +32,7 @@ class DatabaseServer:
         self.password_file = directory / "password"
         self.log = directory / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._databases = 0
         directory.mkdir(parents=True, exist_ok=True)
         self.password_file.touch(mode=0o600)
         self.password_file.write_text(PASSWORD)
@@ -40,6 +41,13 @@ class DatabaseServer:
     def url(self) -> str:
         """Of a database that is empty at the first start."""
         return f"{self.scheme}://{USER}@127.0.0.1:{self.port}/{NAME}"
+
+    def fresh(self) -> str:
+        """The URL of a new empty database."""
+        self._databases += 1
+        name = f"{NAME}_{self._databases}"
+        self._make_database(name)
+        return f"{self.scheme}://{USER}@127.0.0.1:{self.port}/{name}"
 
     def start(self) -> None:
         """Start the server, made at the first time, and wait until it takes connections."""
@@ -93,6 +101,9 @@ class DatabaseServer:
         raise NotImplementedError
 
     def _first_start(self) -> None:
+        raise NotImplementedError
+
+    def _make_database(self, name: str) -> None:
         raise NotImplementedError
 
     def _answers(self) -> None:
@@ -157,10 +168,12 @@ class MariaDb(DatabaseServer):
         return [_program("mariadb"), "--no-defaults", "--user=root", f"--socket={self._socket()}", "-N", "-B", "-e"]
 
     def _first_start(self) -> None:
-        self.statement(
-            f"CREATE DATABASE {NAME}; CREATE USER {USER}@127.0.0.1 IDENTIFIED BY '{PASSWORD}';"
-            f" GRANT ALL ON {NAME}.* TO {USER}@127.0.0.1"
-        )
+        self.statement(f"CREATE USER {USER}@127.0.0.1 IDENTIFIED BY '{PASSWORD}'")
+        self._make_database(NAME)
+
+    def _make_database(self, name: str) -> None:
+        # Not on *.*: such a user may write to a read-only server.
+        self.statement(f"CREATE DATABASE {name}; GRANT ALL ON {name}.* TO {USER}@127.0.0.1")
 
     def _socket(self) -> Path:
         return self.directory / "s"
@@ -218,7 +231,10 @@ class PostgreSql(DatabaseServer):
 
     def _first_start(self) -> None:
         self.statement(f"CREATE USER {USER} PASSWORD '{PASSWORD}'")
-        self.statement(f"CREATE DATABASE {NAME} OWNER {USER}")
+        self._make_database(NAME)
+
+    def _make_database(self, name: str) -> None:
+        self.statement(f"CREATE DATABASE {name} OWNER {USER}")
 
     def _bin(self, name: str) -> str:
         found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))

@@ -1,197 +1,172 @@
-"""The store in memory: for tests of what uses a store, and the plainest form of what every store must do."""
+"""The store in memory: `ports.Store` without a database, for tests of what stands above it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
 
-from muniment.kernel.errors import IntegrityError
+from muniment.kernel.errors import IntegrityError, TemporaryError
 from muniment.privacy.errors import ConflictError
 from muniment.privacy.store_member import STALE_SECONDS
+from muniment.privacy.store_payloads import merged
 from muniment.privacy.values import Checked, Payload, Peer, RawPayload
 
 
-@dataclass
-class _Known:
-    """A row of the peer table."""
-
-    versions: frozenset[str] = frozenset()
-    heard_at: float | None = None
-    failures: int = 0
-
-
 class MemoryStore:
-    """See `ports.Store`. `clock` gives seconds; `failure`, when set, is raised by every call."""
+    """One member's database. `away` makes every call fail as if the database could not be reached."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.failure: Exception | None = None
-        self._clock = clock
-        self._payloads: dict[bytes, Payload] = {}
-        self._raw: dict[bytes, RawPayload] = {}
-        self._wrapped: dict[bytes, Payload] = {}
-        self._staged: dict[bytes, Payload] = {}
-        self._peers: dict[str, _Known] = {}
-        self._owners: dict[bytes, tuple[str, float]] = {}
-        self._leases: dict[str, tuple[str, float]] = {}
-        self._own_keys: frozenset[bytes] = frozenset()
-        self._instance = ""
-        self._recovering = False
-
-    async def migrate(self) -> None:
-        self._begin()
+    def __init__(self) -> None:
+        self.kept: dict[bytes, Payload] = {}
+        self.raws: dict[bytes, RawPayload] = {}
+        self.wraps: dict[bytes, Payload] = {}
+        self.table: dict[str, tuple[frozenset[str], float]] = {}
+        self.owners: dict[bytes, tuple[str, float]] = {}
+        self.failures: dict[str, int] = {}
+        self.leases: dict[str, tuple[str, float]] = {}
+        self.keys: set[bytes] = set()
+        self.instance = "memory"
+        self.recovers = False
+        self.stages: dict[bytes, Payload] = {}
+        self.away = False
+        self.calls = 0
 
     async def payload(self, payload_hash: bytes) -> Payload | None:
-        self._begin()
-        return self._payloads.get(payload_hash)
+        self._called()
+        return self.kept.get(payload_hash)
 
     async def payloads(self, hashes: Collection[bytes]) -> Mapping[bytes, Payload]:
-        self._begin()
-        return {each: self._payloads[each] for each in hashes if each in self._payloads}
+        self._called()
+        return {each: self.kept[each] for each in hashes if each in self.kept}
 
     async def add(self, payload: Payload, *, was_wrapped: bool = False) -> None:
-        self._begin()
-        known = self._payloads.get(payload.hash)
-        self._payloads[payload.hash] = payload if known is None else _with_boxes(known, payload)
+        self._called()
+        known = self.kept.get(payload.hash)
+        if known is not None:
+            for name in ("sender", "flag", "nonce", "recipient_nonce", "exec_hash"):
+                if getattr(known, name) != getattr(payload, name):
+                    raise ConflictError("another payload with the same hash is kept here: it was refused")
+            payload = merged(known, payload)
+        self.kept[payload.hash] = payload
         if was_wrapped:
-            self._wrapped.pop(payload.hash, None)
+            self.wraps.pop(payload.hash, None)
 
     async def replace(self, payload: Payload) -> None:
-        self._begin()
-        self._payloads[payload.hash] = payload
+        self._called()
+        self.kept[payload.hash] = payload
 
     async def delete(self, payload_hash: bytes) -> bool:
-        self._begin()
-        gone = [kept.pop(payload_hash, None) for kept in (self._payloads, self._raw, self._wrapped)]
-        return any(one is not None for one in gone)
+        self._called()
+        found = [each.pop(payload_hash, None) for each in (self.kept, self.raws, self.wraps)]
+        return any(one is not None for one in found)
 
     async def page(self, key: bytes, after: bytes, limit: int) -> Sequence[Payload]:
-        self._begin()
-        return [
-            payload
-            for each, payload in sorted(self._payloads.items())
-            if each > after and (key in (payload.sender, *payload.recipients) or not payload.recipients)
-        ][:limit]
+        self._called()
+        found = sorted(each for each in self.kept if each > after)
+        wanted = (self.kept[each] for each in found)
+        return [p for p in wanted if p.sender == key or key in p.recipients or not p.recipients][:limit]
 
     async def raw(self, payload_hash: bytes) -> RawPayload | None:
-        self._begin()
-        return self._raw.get(payload_hash)
+        self._called()
+        return self.raws.get(payload_hash)
 
     async def add_raw(self, raw: RawPayload) -> None:
-        self._begin()
-        self._raw.setdefault(raw.hash, raw)
+        self._called()
+        self.raws.setdefault(raw.hash, raw)
 
     async def wrapped(self, payload_hash: bytes) -> Payload | None:
-        self._begin()
-        return self._wrapped.get(payload_hash)
+        self._called()
+        return self.wraps.get(payload_hash)
 
     async def keep_wrapped(self, payload: Payload) -> Payload:
-        self._begin()
-        return self._wrapped.setdefault(payload.hash, payload)
+        self._called()
+        return self.wraps.setdefault(payload.hash, payload)
 
     async def peers(self) -> Sequence[Peer]:
-        self._begin()
-        return [self._peer(url, self._keys(url)) for url in self._peers]
+        self._called()
+        return [self._peer(url) for url in sorted(self.table, key=lambda url: (self.table[url][1], url))]
 
     async def owner(self, key: bytes) -> Peer | None:
-        self._begin()
-        return self._peer(self._owners[key][0], {key}) if key in self._owners else None
+        self._called()
+        if key not in self.owners:
+            return None
+        url = self.owners[key][0]
+        return Peer(url, frozenset({key}), self.table[url][0])
 
     async def announce(self, peer: Peer) -> None:
-        self._begin()
-        now = self._clock()
-        self._peers[peer.url] = _Known(peer.versions, now)
-        for key in self._keys(peer.url) - peer.keys:
-            del self._owners[key]
+        self._called()
+        now = time.time()
+        self.table[peer.url] = peer.versions, now
         for key in peer.keys:
-            url, heard_at = self._owners.get(key, (peer.url, now))
-            if url == peer.url or now - heard_at > STALE_SECONDS:
-                self._owners[key] = (peer.url, now)
+            url, heard = self.owners.get(key, (peer.url, 0.0))
+            if url == peer.url or heard <= now - STALE_SECONDS:
+                self.owners[key] = peer.url, now
+        for key in [each for each, (url, _) in self.owners.items() if url == peer.url and each not in peer.keys]:
+            del self.owners[key]
 
     async def learn(self, urls: Collection[str]) -> None:
-        self._begin()
+        self._called()
         for url in urls:
-            self._peers.setdefault(url, _Known())
+            self.table.setdefault(url, (frozenset(), 0.0))
 
     async def note_failure(self, url: str) -> None:
-        self._begin()
-        if url in self._peers:
-            self._peers[url].failures += 1
+        self._called()
+        self.failures[url] = self.failures.get(url, 0) + 1
 
     async def take_lease(self, name: str, holder: str, seconds: float) -> bool:
-        self._begin()
-        now = self._clock()
-        known, until = self._leases.get(name, (holder, now))
-        if known != holder and until >= now:
+        self._called()
+        has, until = self.leases.get(name, (holder, 0.0))
+        if has != holder and until >= time.time():
             return False
-        self._leases[name] = (holder, now + seconds)
+        self.leases[name] = holder, time.time() + seconds
         return True
 
     async def claim(self, keys: Collection[bytes]) -> str:
-        self._begin()
-        self._instance = self._instance or f"{id(self):032x}"
-        if not self._own_keys.issubset(keys):
-            raise IntegrityError("the store keeps payloads of a key that is not held here: give all keys")
-        self._own_keys = frozenset(keys)
-        return self._instance
+        self._called()
+        if not self.keys.issubset(keys):
+            raise IntegrityError("the database keeps payloads of a key that this manager does not hold")
+        self.keys |= set(keys)
+        return self.instance
 
     async def check(self) -> Checked:
-        self._begin()
-        if not self._instance:
-            raise IntegrityError("the store was emptied: restore it")
-        return Checked(self._instance, self._recovering)
+        self._called()
+        return Checked(self.instance, self.recovers)
 
     async def adopt(self, instance: str) -> None:
-        self._begin()
-        self._instance = instance
+        self._called()
+        self.instance = instance
 
     async def is_empty(self) -> bool:
-        self._begin()
-        return not self._payloads
+        self._called()
+        return not self.kept
 
     async def recovering(self) -> bool:
-        self._begin()
-        return self._recovering
+        self._called()
+        return self.recovers
 
     async def set_recovering(self, recovering: bool) -> None:
-        self._begin()
-        self._recovering = recovering
+        self._called()
+        self.recovers = recovering
         if recovering:
-            self._staged.clear()
+            self.stages.clear()
 
     async def stage(self, payloads: Collection[Payload]) -> None:
-        self._begin()
+        self._called()
         for payload in payloads:
-            known = self._staged.get(payload.hash)
-            self._staged[payload.hash] = payload if known is None else _with_boxes(known, payload)
+            known = self.stages.get(payload.hash)
+            self.stages[payload.hash] = merged(known, payload) if known else payload
 
     async def staged(self, after: bytes, limit: int) -> Sequence[Payload]:
-        self._begin()
-        return [payload for each, payload in sorted(self._staged.items()) if each > after][:limit]
+        self._called()
+        return [self.stages[each] for each in sorted(self.stages) if each > after][:limit]
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Nothing to close."""
 
-    def _begin(self) -> None:
-        if self.failure is not None:
-            raise self.failure
+    def _called(self) -> None:
+        self.calls += 1
+        if self.away:
+            raise TemporaryError("the database is away or locked (a test): it is tried again")
 
-    def _keys(self, url: str) -> frozenset[bytes]:
-        return frozenset(key for key, (owner, _) in self._owners.items() if owner == url)
-
-    def _peer(self, url: str, keys: Collection[bytes]) -> Peer:
-        return Peer(url, frozenset(keys), self._peers[url].versions)
-
-
-def _with_boxes(known: Payload, payload: Payload) -> Payload:
-    """`known` with the recipients and boxes that only `payload` has, in front."""
-    same = ("sender", "nonce", "recipient_nonce", "flag", "exec_hash")
-    if any(getattr(known, name) != getattr(payload, name) for name in same) or set(known.mandatory) != set(
-        payload.mandatory
-    ):
-        raise ConflictError("another payload with the same hash is kept here: it was refused")
-    held = dict(zip(known.recipients, known.boxes, strict=False))
-    pairs = zip(payload.recipients, payload.boxes, strict=False)
-    boxes = {**{key: box for key, box in pairs if key not in held}, **held}
-    order = dict.fromkeys((*boxes, *known.recipients, *payload.recipients))
-    return replace(known, recipients=tuple(order), boxes=tuple(boxes.values()))
+    def _peer(self, url: str) -> Peer:
+        keys = frozenset(key for key, (owner, _) in self.owners.items() if owner == url)
+        return Peer(url, keys, self.table[url][0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,11 @@ from muniment.identity.store import IdentityStore
 from muniment.kernel.errors import InputError
 from muniment.notary.ledger import load_account
 from muniment.spec.load import load
+from muniment.spec.model import NAME_PATTERN
 
-_ADDRESS_CHARACTERS = 42
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
+_HEXADECIMAL = re.compile(rb"\s*(0x)?([0-9a-fA-F]{2})+\s*")
+_NAME = re.compile(NAME_PATTERN)
 
 
 @click.command()
@@ -30,7 +34,7 @@ _ADDRESS_CHARACTERS = 42
               help="The sender's account: a keystore of version 3, mode 0600.")  # fmt: skip
 @click.option("--passphrase-file", type=click.Path(path_type=Path, dir_okay=False), required=True,
               help="File with the keystore's passphrase, mode 0600.")  # fmt: skip
-@click.option("--data", required=True, help="What is sent: 0x-hex, or @FILE with 0x-hex or bytes.")
+@click.option("--data", required=True, help="What is sent: hexadecimal, or @FILE with hexadecimal or bytes.")
 @click.option("--to", help="The contract's address; without, a contract is created.")
 @click.option("--private-for", multiple=True, required=True, metavar="KEY|MEMBER",
               help="A party besides the sender's member: its privacy key (base64), or a name. Repeatable.")  # fmt: skip
@@ -66,7 +70,7 @@ def send(
         [known.get(one, one) for one in mandatory_for],
     )
     check_keys([*parties.private_for, *parties.mandatory_for, *([private_from] if private_from else [])])
-    if to is not None and (len(to) != _ADDRESS_CHARACTERS or not to.startswith("0x")):
+    if to is not None and not _ADDRESS.fullmatch(to):
         raise InputError(f"--to {to}: a contract's address is 0x and 40 hex digits")
     url = rpc or _gateway(state, member)
     payload = _payload(data)
@@ -94,7 +98,7 @@ def _gateway(state: Path, member: str | None) -> str:
 
 def _member_keys(state: Path, given: Sequence[str]) -> Mapping[str, str]:
     """The first privacy key of each member that is named."""
-    if not any(one.isalnum() and len(one) <= 20 for one in given):
+    if not any(_NAME.fullmatch(one) for one in given):
         return {}
     spec = state / "specification.yaml"
     if not spec.exists():
@@ -104,7 +108,7 @@ def _member_keys(state: Path, given: Sequence[str]) -> Mapping[str, str]:
 
 
 def _payload(given: str) -> bytes:
-    """The bytes that the user means."""
+    """The bytes that the user means. A file of hexadecimal digits is what compilers write."""
     if not given.startswith("@"):
         return _hex(given, "--data")
     path = Path(given[1:])
@@ -112,14 +116,15 @@ def _payload(given: str) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): name the file with the data") from error
-    return _hex(content.decode("ascii").strip(), str(path)) if content[:2] == b"0x" and content.isascii() else content
+    hexadecimal = _HEXADECIMAL.fullmatch(content) or not content
+    return _hex(content.decode("ascii").strip(), str(path)) if hexadecimal else content
 
 
 def _hex(text: str, where: str) -> bytes:
     try:
         data = bytes.fromhex(text.removeprefix("0x"))
     except ValueError as error:
-        raise InputError(f"{where} is no hexadecimal: give 0x and two digits a byte, or @FILE") from error
+        raise InputError(f"{where} is no hexadecimal: give two digits a byte, or @FILE") from error
     if not data:
         raise InputError(f"{where} is empty: give the contract's code, or the call")
     return data

@@ -46,23 +46,42 @@ class PrivacyClient(EngineHttp):
     async def keys(self) -> tuple[bytes, ...]:
         """The public keys that it holds, the default one first."""
         answer = await self._ask("GET", "/keys")
-        return tuple(b64decode(one["key"]) for one in self._field(answer, "keys"))
+        try:
+            return tuple(b64decode(one["key"], validate=True) for one in answer["keys"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._misfit(error) from error
+
+    async def versions(self) -> tuple[str, ...]:
+        """The versions of the interface that it offers; the highest switches a node's features on."""
+        answer = await self._ask("GET", "/version/api")
+        if not isinstance(answer, list):
+            raise self._misfit(TypeError("the versions are no list"))
+        return tuple(str(version) for version in answer)
 
     async def store_raw(self, payload: bytes, sender: bytes | None = None) -> bytes:
         """Store a payload for a transaction that is signed elsewhere; gives its hash, 64 bytes."""
         document = {"payload": _text(payload)} | ({"from": _text(sender)} if sender else {})
-        return b64decode(self._field(await self._post("/storeraw", document), "key"))
+        return self._bytes(await self._post("/storeraw", document), "key")
 
-    async def send(self, payload: bytes, to: Sequence[bytes], *, sender: bytes | None = None, flag: int = 0) -> bytes:
+    async def send(
+        self,
+        payload: bytes,
+        to: Sequence[bytes],
+        *,
+        sender: bytes | None = None,
+        flag: int = 0,
+        mandatory: Sequence[bytes] = (),
+    ) -> bytes:
         """Send a payload to the holders of these keys; gives its hash. Nodes do this themselves."""
         document = {"payload": _text(payload), "to": [_text(key) for key in to], "privacyFlag": flag}
         document |= {"from": _text(sender)} if sender else {}
-        return b64decode(self._field(await self._post("/send", document), "key"))
+        document |= {"mandatoryRecipients": [_text(key) for key in mandatory]} if mandatory else {}
+        return self._bytes(await self._post("/send", document), "key")
 
     async def receive(self, payload_hash: bytes) -> bytes:
         """The plain bytes of a payload; `RefusedError` with status 404 when this member is no party of it."""
         answer = await self._ask("GET", f"/transaction/{quote(_text(payload_hash), safe='+=')}")
-        return b64decode(self._field(answer, "payload"))
+        return self._bytes(answer, "payload")
 
     async def _post(self, path: str, document: Mapping[str, Any]) -> Any:
         async def content() -> Any:
@@ -70,10 +89,10 @@ class PrivacyClient(EngineHttp):
 
         return await self._ask("POST", path, content=content(), headers=_JSON)
 
-    def _field(self, answer: Any, name: str) -> Any:
+    def _bytes(self, answer: Any, name: str) -> bytes:
         try:
-            return answer[name]
-        except (KeyError, TypeError) as error:
+            return b64decode(answer[name], validate=True)
+        except (KeyError, TypeError, ValueError) as error:
             raise self._misfit(error) from error
 
 

@@ -8,6 +8,9 @@
 
 The steps may reach different nodes of the member: what the first stored is in the database that all its managers share.
 
+A transaction never comes twice: what is repeated are the signed bytes, not the signature with another nonce. And what a
+node took and did not pass on before it died is sent again by whoever waits for it (`mined`).
+
 Limit of the engine: it runs a private transaction once before it sends it, and those that were signed outside as if
 they came from nobody (internal/ethapi/api.go, `SendRawPrivateTransaction`). With privacy flag 3 the result is compared
 later, so the creation of a contract with flag 3 fails, and calls whose effect depends on the sender. Only a node that
@@ -27,14 +30,23 @@ from eth_account.signers.local import LocalAccount
 from eth_hash.auto import keccak
 
 from muniment.clients.privacy import PrivacyClient
-from muniment.clients.quorum import QuorumClient, RpcError
+from muniment.clients.quorum import NoAnswerError, QuorumClient, RpcError
 from muniment.kernel.encoding import from_hex, to_hex
-from muniment.kernel.errors import InputError, PermanentError, TemporaryError
+from muniment.kernel.errors import InputError, PermanentError, TemporaryError, WaitTimeoutError
 from muniment.kernel.waiting import NotYetError, wait_for
 
 GAS: Final = 50_000_000
 HASH_BYTES: Final = 64
 MINED_SECONDS: Final = 60.0
+TAKEN_SECONDS: Final = 15.0
+"""So long the same bytes are sent again while no answer comes: a gateway has found another node by then."""
+
+RESEND_SECONDS: Final = 5.0
+"""Between two times that a transaction is sent which is in no block yet; a few blocks take less."""
+
+MOST_REMEMBERED: Final = 10_000
+"""Transactions that can still be sent again; of more the oldest are forgotten."""
+
 VALIDATED_FLAG: Final = 3
 """Private state validation."""
 
@@ -42,6 +54,7 @@ _PUBLIC_V: Final = (27, 28)
 _PRIVATE_SHIFT: Final = 10
 _PLACE_OF_V: Final = 6
 _KNOWN: Final = ("already known", "known transaction")
+_PASSED: Final = "nonce too low"
 
 
 @dataclass(frozen=True)
@@ -84,9 +97,10 @@ def sign_private(
 
 
 class PrivateTransactions:
-    """Sends private transactions of one account, one after the other.
+    """Sends private transactions of one account, one after the other; any number of tasks may use it.
 
     `rpc` is the member's gateway or one of its nodes. With `manager` payloads are stored there, else through `rpc`.
+    Nobody else may send from the account meanwhile: nonces are counted here.
     """
 
     def __init__(self, rpc: QuorumClient, account: LocalAccount, manager: PrivacyClient | None = None) -> None:
@@ -94,7 +108,10 @@ class PrivateTransactions:
         self._account = account
         self._manager = manager
         self._next: int | None = None
+        self._taken = 0
+        """No nonce below this is used again, whatever a node that lags behind counts."""
         self._order = asyncio.Lock()
+        self._remembered: dict[str, tuple[bytes, Parties]] = {}
 
     async def store(self, data: bytes, parties: Parties, to: str | None = None) -> bytes:
         """Store a payload with the member's manager; gives its hash, 64 bytes.
@@ -120,8 +137,9 @@ class PrivateTransactions:
     async def send(self, data: bytes, parties: Parties, to: str | None = None) -> str:
         """Store, sign and send; gives the transaction's hash. `to` is a contract's address, none to create one.
 
-        Raises `TemporaryError` when it can be tried again, `RpcError` with what the node or a manager refused,
-        `InputError` for what the engine cannot do (see the module).
+        Raises `NoAnswerError` when it is not known whether it was taken, another `TemporaryError` when it can be tried
+        again, `RpcError` with what the node or a manager refused, `InputError` for what the engine cannot do (see the
+        module).
         """
         if to is None and parties.flag == VALIDATED_FLAG:
             raise InputError(
@@ -130,40 +148,93 @@ class PrivateTransactions:
             )
         payload_hash = await self.store(data, parties, to)
         async with self._order:
-            if self._next is None:
-                self._next = await self._rpc.transaction_count(self._account.address, "pending")
-            raw = sign_private(self._account, nonce=self._next, payload_hash=payload_hash, to=to)
+            nonce = await self._nonce()
+            raw = sign_private(self._account, nonce=nonce, payload_hash=payload_hash, to=to)
             try:
-                transaction = await self._send_signed(raw, parties)
+                transaction = await self._hand_over(raw, parties)
             except (TemporaryError, PermanentError):
                 # Whether it was taken is not known: the chain says how it goes on.
                 self._next = None
                 raise
-            self._next += 1
-            return transaction
+            self._next = self._taken = nonce + 1
+        self._remember(transaction, raw, parties)
+        return transaction
 
     async def mined(self, transaction: str, *, timeout: float = MINED_SECONDS) -> Mapping[str, Any]:  # noqa: ASYNC109
-        """The receipt, as soon as there is one. Raises `WaitTimeoutError`, and `PermanentError` when it failed."""
+        """The receipt, as soon as there is one. Raises `WaitTimeoutError`, and `PermanentError` when it failed.
+
+        Until then the transaction is sent again now and then, when this object sent it.
+        """
+        clock = asyncio.get_running_loop()
+        again = clock.time() + RESEND_SECONDS
 
         async def look() -> Mapping[str, Any]:
-            receipt = await self._rpc.receipt(transaction)
-            if receipt is None:
+            nonlocal again
+            try:
+                receipt = await self._rpc.receipt(transaction)
+            except TemporaryError as error:
+                raise NotYetError(str(error)) from error
+            if receipt is not None:
+                return receipt
+            if clock.time() < again:
                 raise NotYetError("no block holds it yet")
-            return receipt
+            again = clock.time() + RESEND_SECONDS
+            raise NotYetError("no block holds it yet" + await self._resend(transaction))
 
         receipt = await wait_for(f"the transaction {transaction}", look, timeout=timeout)
+        self._remembered.pop(transaction, None)
         if receipt.get("status") != "0x1":
             raise PermanentError(f"the private transaction {transaction} failed: its contract refused it")
         return receipt
 
+    async def _nonce(self) -> int:
+        if self._next is None:
+            counted = await self._rpc.transaction_count(self._account.address, "pending")
+            self._next = max(counted, self._taken)
+        return self._next
+
+    async def _hand_over(self, raw: bytes, parties: Parties) -> str:
+        """Send until there is an answer: to the same bytes, so that it is taken once."""
+
+        async def send() -> str:
+            try:
+                return await self._send_signed(raw, parties)
+            except TemporaryError as error:
+                raise NotYetError(str(error)) from error
+
+        try:
+            return await wait_for("the sending of a private transaction", send, timeout=TAKEN_SECONDS)
+        except WaitTimeoutError as error:
+            raise NoAnswerError(
+                f"{error}; whether the transaction {to_hex(keccak(raw))} was taken is not known: look for its receipt"
+            ) from error
+
     async def _send_signed(self, raw: bytes, parties: Parties) -> str:
+        """Send these bytes once. That a node knows them already is as good: a gateway repeats a request whose node
+        died, and so do we."""
         try:
             return str(await self._rpc.call("eth_sendRawPrivateTransaction", [to_hex(raw), parties.arguments()]))
         except RpcError as error:
-            if not any(known in error.message for known in _KNOWN):
-                raise
-            # A gateway repeats a request whose node died: the first try had been taken. The hash is that of the bytes.
-            return to_hex(keccak(raw))
+            transaction = to_hex(keccak(raw))
+            known = any(one in error.message for one in _KNOWN)
+            if known or (_PASSED in error.message and await self._rpc.call("eth_getTransactionByHash", [transaction])):
+                return transaction
+            raise
+
+    def _remember(self, transaction: str, raw: bytes, parties: Parties) -> None:
+        self._remembered[transaction] = (raw, parties)
+        if len(self._remembered) > MOST_REMEMBERED:
+            del self._remembered[next(iter(self._remembered))]
+
+    async def _resend(self, transaction: str) -> str:
+        """Send it once more if it is remembered; gives what was said against it."""
+        if transaction not in self._remembered:
+            return ""
+        try:
+            await self._send_signed(*self._remembered[transaction])
+        except (TemporaryError, RpcError) as error:
+            return f"; sent again: {error}"
+        return ""
 
 
 def check_keys(keys: Sequence[str]) -> None:

@@ -24,7 +24,10 @@ T = TypeVar("T")
 Work = Callable[Concatenate[Connection, P], T]
 
 _FULL: Final = ("disk is full", "No space left", "could not extend file", "is full", "quota exceeded")
-_READ_ONLY: Final = ("readonly database", "read-only", "read only", "super-read-only")
+_READ_ONLY: Final = ("readonly database", "read-only", "read only")
+_LARGE: Final = ("max_allowed_packet",)
+_PERMANENT_CLASSES: Final = ("0A", "22", "23", "42")
+"""PostgreSQL, appendix A: not supported, bad data, broken constraint, bad statement."""
 
 
 class Database(Protocol):
@@ -45,6 +48,9 @@ class Database(Protocol):
         After an error of the connection it may have happened. `work` may be run more than once, so it must be such that
         a repetition has no second effect.
         """
+
+    async def alter(self, work: Work[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+        """`write` for work on the tables, which may take long. MySQL keeps what was done before an error."""
 
     async def close(self) -> None:
         """Close the connections."""
@@ -71,29 +77,35 @@ def mapped() -> Iterator[None]:
         yield
     except MunimentError:
         raise
-    except exc.IntegrityError as error:
-        raise PermanentError(f"the database refuses a contradiction ({error.orig}): report this") from error
-    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError, exc.InternalError) as error:
-        raise away(error) from error
     except exc.DBAPIError as error:
-        found = away(error)
-        if error.connection_invalidated or type(found) is not TemporaryError:
-            raise found from error
-        raise PermanentError(f"the database refuses a statement ({error.orig}): report this") from error
+        raise _meaning(error) from error
+    except exc.TimeoutError as error:
+        raise TemporaryError("the database is too busy: no connection was free in time, it is tried again") from error
     except (OSError, TimeoutError) as error:
         # Drivers that connect by themselves pass the socket's error on.
         reason = str(error) or "it did not answer in its time"
         raise TemporaryError(f"the database cannot be reached ({reason}): start it or mend its address") from error
 
 
-def away(error: Exception) -> TemporaryError:
-    """What an error of a driver means: no room, no writes, or away."""
-    reason = " ".join(str(getattr(error, "orig", None) or error).split())
+def _meaning(error: exc.DBAPIError) -> MunimentError:
+    """What an error of a driver means: no room, no writes, away, or a statement that never works."""
+    reason = " ".join(str(error.orig).split())
     if any(sign in reason for sign in _FULL):
         return DiskFullError(f"the database has no room left ({reason}): free space on its disk")
     if any(sign in reason for sign in _READ_ONLY):
         return ReadOnlyError(f"the database takes no writes ({reason}): point to the primary, or make it writable")
-    return TemporaryError(f"the database is away or locked ({reason}): it is tried again")
+    if any(sign in reason for sign in _LARGE):
+        return PermanentError("the database takes no row of this size: raise max_allowed_packet at its server")
+    if error.connection_invalidated or not _never_works(error):
+        return TemporaryError(f"the database is away or locked ({reason}): it is tried again")
+    return PermanentError(f"the database refuses a statement ({reason}): report this")
+
+
+def _never_works(error: exc.DBAPIError) -> bool:
+    if isinstance(error, exc.IntegrityError | exc.ProgrammingError | exc.DataError | exc.NotSupportedError):
+        return True
+    # The driver of PostgreSQL has few classes of errors; the code's first two characters tell more.
+    return str(getattr(error.orig, "sqlstate", None) or "")[:2] in _PERMANENT_CLASSES
 
 
 def ping(connection: Connection) -> None:

@@ -1,22 +1,24 @@
 """A database on a server, on asyncio: PostgreSQL, MySQL or MariaDB, at one host or several of which one takes writes.
 
-Every transaction goes to a server that takes writes. With several hosts in the URL (`postgresql://user@a:5432,b:5432/name`)
+Everything goes to a server that takes writes. With several hosts in the URL (`postgresql://user@a:5432,b:5432/name`)
 the first that is reached and is no replica is used, and when it is lost the next; reads too, since a replica may not
 have yet what was acknowledged a moment ago.
 
 - READ COMMITTED: with the default of MySQL (REPEATABLE READ) a connection that stays open reads an old state.
-- A connection is checked once, when it is made. One that died since is noticed by its first statement; then the whole
-  transaction is run again, once, on a fresh one. That spares a round trip for every transaction.
-- Every wait has an end: for a connection, for a place in the pool, and for the transaction as a whole.
+- A connection is set up and checked once, when it is made. One that died since is noticed by its first statement; then
+  the whole transaction is run again on a fresh one. That spares a round trip for every transaction.
+- Every wait has an end: for a connection, for a place in the pool, for a lock, and for the transaction as a whole.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, ParamSpec, TypeVar
 
+import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.engine.interfaces import IsolationLevel
@@ -24,20 +26,28 @@ from sqlalchemy.engine.url import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from muniment.database.engine import Work, mapped
-from muniment.database.errors import ReadOnlyError
+from muniment.database.session import READ_ONLY, prepare_mysql, prepare_postgresql, refusal
 from muniment.kernel.errors import InputError, TemporaryError
 
 CONNECT_SECONDS: Final = 2
 """How long one host may take to be connected."""
 
-TRANSACTION_SECONDS: Final = 4
-"""How long a transaction may take, the wait for a connection included."""
+TRANSACTION_SECONDS: Final = 3.0
+"""How long a call may take, the wait for a connection included; shared by the first two hosts, if there are several."""
+
+ALTER_SECONDS: Final = 120.0
+"""How long the tables may take to be made."""
+
+ATTEMPTS: Final = 3
+"""How often a transaction is run when connections turn out dead, or when another transaction came in its way."""
 
 POOL_SIZE: Final = 8
 RECYCLE_SECONDS: Final = 1800
 """Connections are made anew after this, before a firewall or the server forgets them."""
 
 _DRIVERS: Final = {"postgresql": "postgresql+asyncpg", "mysql": "mysql+asyncmy", "mariadb": "mysql+asyncmy"}
+_COLLISIONS: Final = ("40P01", "40001", 1213)
+"""Deadlocks: PostgreSQL's two codes and MySQL's one. The transaction was rolled back as a whole."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,7 +55,7 @@ T = TypeVar("T")
 
 def open_server(url: str, password: str | None) -> ServerDatabase:
     """The database at a URL without a password; nothing is connected yet. Raises `InputError` for unknown kinds."""
-    return ServerDatabase([_Host(one, password) for one in hosts(url)])
+    return ServerDatabase([Host(one, password) for one in hosts(url)])
 
 
 def hosts(url: str) -> Sequence[URL]:
@@ -65,64 +75,65 @@ def hosts(url: str) -> Sequence[URL]:
 class ServerDatabase:
     """See `Database`. `hosts` are in the order of preference."""
 
-    def __init__(self, hosts: Sequence[_Host]) -> None:
+    def __init__(self, hosts: Sequence[Host]) -> None:
         self._hosts = list(hosts)
 
     async def read(self, work: Work[P, T], *arguments: P.args, **options: P.kwargs) -> T:
         """See `Database`."""
-        return await self.write(work, *arguments, **options)
+        bound = functools.partial(_read, work, arguments, options)
+        return await self._on_primary(lambda host, seconds: host.transaction(bound, seconds))
 
     async def write(self, work: Work[P, T], *arguments: P.args, **options: P.kwargs) -> T:
         """See `Database`."""
-        return await self._do(_Host.transaction, functools.partial(_call, work, arguments, options))
+        bound = functools.partial(_call, work, arguments, options)
+        return await self._on_primary(lambda host, seconds: host.transaction(bound, seconds))
 
     async def glance(self, work: Work[P, T], *arguments: P.args, **options: P.kwargs) -> T:
         """See `Database`."""
-        return await self._do(_Host.statement, functools.partial(_call, work, arguments, options))
+        bound = functools.partial(_call, work, arguments, options)
+        return await self._on_primary(lambda host, seconds: host.statement(bound, seconds))
+
+    async def alter(self, work: Work[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+        """See `Database`."""
+        bound = functools.partial(_alter, work, arguments, options)
+        return await self._on_primary(lambda host, _: host.transaction(bound, ALTER_SECONDS))
 
     async def close(self) -> None:
         """See `Database`."""
         for host in self._hosts:
             await host.close()
 
-    async def _do(self, how: Callable[[_Host], AsyncEngine], bound: Callable[[Connection], T]) -> T:
-        with mapped():
-            async with asyncio.timeout(TRANSACTION_SECONDS):
-                return await self._on_primary(how, bound)
-
-    async def _on_primary(self, how: Callable[[_Host], AsyncEngine], bound: Callable[[Connection], T]) -> T:
+    async def _on_primary(self, run: Callable[[Host, float], Awaitable[T]]) -> T:
+        seconds = TRANSACTION_SECONDS / min(len(self._hosts), 2)
         causes: list[TemporaryError] = []
         for host in list(self._hosts):
             try:
-                with mapped():
-                    return await _run(how(host), bound)
+                return await run(host, seconds)
             except TemporaryError as error:
                 if len(self._hosts) == 1:
                     raise
                 causes.append(error)
                 # It is asked last from now on, until the others are lost in their turn.
-                if host in self._hosts:
-                    self._hosts.remove(host)
-                    self._hosts.append(host)
+                self._hosts.sort(key=functools.partial(operator.is_, host))
         raise TemporaryError(
             "no host of the database takes writes (" + "; ".join(map(str, causes)) + "): start the primary"
         ) from causes[-1]
 
 
-class _Host:
+class Host:
     """One server: connections for transactions, and others for single statements."""
 
     def __init__(self, url: URL, password: str | None) -> None:
         self._transactions = _engine(url, password, "READ COMMITTED")
         self._statements = _engine(url, password, "AUTOCOMMIT")
 
-    def transaction(self) -> AsyncEngine:
-        """Connections for transactions."""
-        return self._transactions
+    async def transaction(self, bound: Callable[[Connection], T], seconds: float) -> T:
+        """Run `bound` in a transaction, within so many seconds. Raises as `Database` says."""
+        return await _run(self._transactions, bound, seconds, commits=True)
 
-    def statement(self) -> AsyncEngine:
-        """Connections on which every statement sees the state of its own moment."""
-        return self._statements
+    async def statement(self, bound: Callable[[Connection], T], seconds: float) -> T:
+        """Run `bound` on a connection on which every statement sees the state of its own moment."""
+        return await _run(self._statements, bound, seconds, commits=False)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -130,25 +141,33 @@ class _Host:
         await self._statements.dispose()
 
 
-async def _run(engine: AsyncEngine, bound: Callable[[Connection], T]) -> T:
-    try:
-        async with engine.begin() as connection:
-            return await connection.run_sync(bound)
-    except exc.DBAPIError as error:
-        if not error.connection_invalidated:
-            raise
-    # A pooled connection had died; SQLAlchemy has thrown away the whole pool.
-    async with engine.begin() as connection:
-        return await connection.run_sync(bound)
+async def _run(engine: AsyncEngine, bound: Callable[[Connection], T], seconds: float, *, commits: bool) -> T:
+    with mapped():
+        async with asyncio.timeout(seconds):
+            for attempt in range(1, ATTEMPTS + 1):
+                try:
+                    # Even where nothing is open, a commit would be sent to the server.
+                    async with engine.begin() if commits else engine.connect() as connection:
+                        return await connection.run_sync(bound)
+                except exc.DBAPIError as error:
+                    # A dead connection: SQLAlchemy has thrown away the whole pool.
+                    if attempt == ATTEMPTS or not (error.connection_invalidated or _collided(error)):
+                        raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _collided(error: exc.DBAPIError) -> bool:
+    original = error.orig
+    code = getattr(original, "sqlstate", None) or next(iter(getattr(original, "args", ())), None)
+    return code in _COLLISIONS
 
 
 def _engine(url: URL, password: str | None, isolation: IsolationLevel) -> AsyncEngine:
     is_mysql = url.drivername.startswith("mysql")
     connect: dict[str, Any] = (
-        {"charset": "utf8mb4", "connect_timeout": CONNECT_SECONDS}
-        if is_mysql
-        else {"timeout": CONNECT_SECONDS, "server_settings": {"synchronous_commit": "on"}}
+        {"charset": "utf8mb4", "connect_timeout": CONNECT_SECONDS} if is_mysql else {"timeout": CONNECT_SECONDS}
     )
+    single = isolation == "AUTOCOMMIT"
     engine = create_async_engine(
         url.set(password=password),
         pool_size=POOL_SIZE,
@@ -156,29 +175,43 @@ def _engine(url: URL, password: str | None, isolation: IsolationLevel) -> AsyncE
         pool_timeout=TRANSACTION_SECONDS,
         pool_recycle=RECYCLE_SECONDS,
         # A connection for single statements has nothing to roll back.
-        pool_reset_on_return=None if isolation == "AUTOCOMMIT" else "rollback",
+        pool_reset_on_return=None if single else "rollback",
+        skip_autocommit_rollback=single,
         isolation_level=isolation,
         connect_args=connect,
     )
-    _refuse_replicas(engine, is_mysql=is_mysql)
-    return engine
-
-
-def _refuse_replicas(engine: AsyncEngine, *, is_mysql: bool) -> None:
-    question = "SELECT @@global.read_only" if is_mysql else "SELECT pg_is_in_recovery()"
+    prepare = prepare_mysql if is_mysql else prepare_postgresql
+    place = f"{url.host}:{url.port}" if url.port else str(url.host)
 
     @event.listens_for(engine.sync_engine, "connect")
-    def _check(connection: Any, _record: Any) -> None:
-        cursor = connection.cursor()
-        cursor.execute(question)
-        (is_replica,) = cursor.fetchone()
-        cursor.close()
-        connection.rollback()
-        if is_replica:
-            raise ReadOnlyError(
-                f"{engine.url.host}:{engine.url.port} is a replica, or was made read-only: name the primary"
-            )
+    def _prepare(connection: Any, _record: Any) -> None:
+        try:
+            prepare(connection, place)
+        except BaseException:
+            # The pool does not know it yet.
+            connection.close()
+            raise
+
+    return engine
 
 
 def _call(work: Callable[..., T], arguments: tuple[Any, ...], options: dict[str, Any], connection: Connection) -> T:
     return work(connection, *arguments, **options)
+
+
+def _read(work: Callable[..., T], arguments: tuple[Any, ...], options: dict[str, Any], connection: Connection) -> T:
+    # A server may have become a replica since it was connected.
+    if connection.execute(_reads_only(connection.dialect.name)).scalar_one():
+        raise refusal(f"{connection.engine.url.host}:{connection.engine.url.port}")
+    return work(connection, *arguments, **options)
+
+
+def _alter(work: Callable[..., T], arguments: tuple[Any, ...], options: dict[str, Any], connection: Connection) -> T:
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+    return work(connection, *arguments, **options)
+
+
+@functools.cache
+def _reads_only(dialect: str) -> sa.Select[Any]:
+    return sa.select(sa.literal_column(READ_ONLY[dialect]))

@@ -124,6 +124,10 @@ class SqliteDatabase:
         result: T = await self._writer.do(_bound(work, arguments, options))
         return result
 
+    async def alter(self, work: Work[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+        """See `Database`."""
+        return await self.write(work, *arguments, **options)
+
     async def close(self) -> None:
         """See `Database`."""
         self._writer.close()

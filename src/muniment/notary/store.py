@@ -35,7 +35,7 @@ class Store:
 
     async def migrate(self) -> None:
         """Bring the tables to this version's form; repeatable, and safe when two start at once."""
-        await self._database.write(migrate, REVISIONS)
+        await self._database.alter(migrate, REVISIONS)
 
     async def close(self) -> None:
         """Close the connections."""

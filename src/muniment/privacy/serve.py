@@ -155,13 +155,19 @@ async def _serve(settings: Settings, doors: Doors) -> None:
         async with asyncio.TaskGroup() as group:
             for server, door in servers:
                 group.create_task(server.serve(sockets=[door]))
-            group.create_task(open_patiently(readiness, stopping))
-            group.create_task(known.run(settings.announce_seconds, stopping))
+            group.create_task(_open_and_announce(readiness, known, settings.announce_seconds, stopping))
             group.create_task(_look(readiness, [tls for tls in (node_tls, peer_tls) if tls], made.peers, stopping))
             await stopping.wait()
             readiness.stopping = True
             for server, _ in servers:
                 server.should_exit = True
+
+
+async def _open_and_announce(readiness: Readiness, known: Discovery, seconds: float, stopping: asyncio.Event) -> None:
+    # The table of the peers is in the database: there is none to announce from before that is open.
+    await open_patiently(readiness, stopping)
+    if not stopping.is_set():
+        await known.run(seconds, stopping)
 
 
 async def _look(

@@ -26,7 +26,7 @@ class SqlStore:
 
     async def migrate(self) -> None:
         """Bring the tables to this version's form; repeatable, and safe when several start at once."""
-        await self._database.write(migrate, REVISIONS)
+        await self._database.alter(migrate, REVISIONS)
 
     async def payload(self, payload_hash: bytes) -> Payload | None:
         """See `ports.Store`."""

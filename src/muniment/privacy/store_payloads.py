@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from muniment.database.errors import ReadOnlyError
+from muniment.database.session import refusal
 from muniment.privacy.envelope import decode, encode
 from muniment.privacy.errors import ConflictError
 from muniment.privacy.store_sql import insert_all, insert_new, is_replica, put
@@ -34,18 +34,15 @@ def _presence(dialect: str) -> sa.Select[Any]:
 def is_there(connection: Connection, payload_hash: bytes) -> bool:
     """Whether the primary has this payload; raises `ReadOnlyError` when this is not the primary. One statement."""
     row = connection.execute(_presence(connection.dialect.name), {"wanted": payload_hash}).one()
-    _check_primary(row)
+    if row.replica:
+        raise refusal("the database")
     return row.hash is not None
 
 
 def get(connection: Connection, payload_hash: bytes) -> Payload | None:
-    """The payload of this hash; `None` when the primary has none, `ReadOnlyError` when this is not the primary."""
-    statement = sa.select(is_replica(connection.dialect.name).label("replica"), payloads).select_from(
-        _one.outerjoin(payloads, payloads.c.hash == payload_hash)
-    )
-    row = connection.execute(statement).one()
-    _check_primary(row)
-    return None if row.hash is None else _whole(connection, [row])[0]
+    """The payload of this hash."""
+    row = connection.execute(sa.select(payloads).where(payloads.c.hash == payload_hash)).one_or_none()
+    return None if row is None else _whole(connection, [row])[0]
 
 
 def get_many(connection: Connection, hashes: Collection[bytes]) -> dict[bytes, Payload]:
@@ -92,12 +89,8 @@ def page(connection: Connection, key: bytes, after: bytes, limit: int) -> Sequen
 
 def get_raw(connection: Connection, payload_hash: bytes) -> RawPayload | None:
     """See `ports.Store.raw`."""
-    statement = sa.select(is_replica(connection.dialect.name).label("replica"), raw).select_from(
-        _one.outerjoin(raw, raw.c.hash == payload_hash)
-    )
-    row = connection.execute(statement).one()
-    _check_primary(row)
-    return None if row.hash is None else RawPayload(row.sender, row.ciphertext, row.encrypted_key, row.nonce)
+    row = connection.execute(sa.select(raw).where(raw.c.hash == payload_hash)).one_or_none()
+    return None if row is None else RawPayload(row.sender, row.ciphertext, row.encrypted_key, row.nonce)
 
 
 def add_raw(connection: Connection, payload: RawPayload) -> None:
@@ -268,11 +261,6 @@ def _payload(row: Row[Any], keys: Iterable[Row[Any]], touched: Mapping[bytes, by
         mandatory=tuple(mandatory[at : at + KEY_BYTES] for at in range(0, len(mandatory), KEY_BYTES)),
         group_id=row.group_id,
     )
-
-
-def _check_primary(row: Row[Any]) -> None:
-    if row.replica:
-        raise ReadOnlyError("the database has become a replica, or read-only: name the primary in the URL")
 
 
 def is_empty(connection: Connection) -> bool:

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import Connection
 
+from muniment.database.session import READ_ONLY
+
+_DUPLICATE: Final = 1062
+"""MySQL's code for a key that is there already."""
+
 _MILLISECONDS = {
     "postgresql": "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
     "mysql": "CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)",
     "mariadb": "CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)",
     "sqlite": "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
-}
-
-_IS_REPLICA = {
-    "postgresql": "pg_is_in_recovery()",
-    "mysql": "@@global.read_only",
-    "mariadb": "@@global.read_only",
-    "sqlite": "0",
 }
 
 
@@ -32,8 +30,8 @@ def now(connection: Connection) -> sa.ColumnElement[int]:
 
 
 def is_replica(dialect: str) -> sa.ColumnElement[Any]:
-    """Whether the database may lack what its primary has acknowledged; part of every read whose absence counts."""
-    return sa.literal_column(_IS_REPLICA[dialect])
+    """Whether the database may lack what its primary has acknowledged; part of a glance whose absence counts."""
+    return sa.literal_column(READ_ONLY[dialect])
 
 
 @functools.cache
@@ -51,9 +49,9 @@ def insert_new(connection: Connection, table: sa.Table, row: Mapping[str, Any]) 
     statement = _insert(table, dialect, conflicts=True)
     try:
         return bool(connection.execute(statement, dict(row)).rowcount)
-    except exc.IntegrityError:
+    except exc.IntegrityError as error:
         # MySQL's own INSERT IGNORE would pass over other errors too. There, a failed statement ends no transaction.
-        if dialect not in ("mysql", "mariadb"):
+        if error.orig is None or error.orig.args[0] != _DUPLICATE:
             raise
         return False
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from muniment.database.revising import make_index, make_table
+
 revision = "0001"
 down_revision: str | None = None
 
 
 def upgrade() -> None:
     """Make the tables."""
-    op.create_table(
+    make_table(
         "requests",
         sa.Column("key_digest", sa.String(64), primary_key=True),
         sa.Column("request", sa.String(32), nullable=False),
         sa.Column("fingerprint", sa.LargeBinary(32), nullable=False),
         sa.Column("received_at", sa.BigInteger, nullable=False),
     )
-    op.create_table(
+    make_table(
         "batches",
         sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("state", sa.SmallInteger, nullable=False),
@@ -45,8 +47,8 @@ def upgrade() -> None:
         sa.Column("anchor_log_index", sa.Integer),
         sa.Column("anchor_seq", sa.BigInteger),
     )
-    op.create_index("batches_state", "batches", ["state", "number"])
-    op.create_table(
+    make_index("batches_state", "batches", ["state", "number"])
+    make_table(
         "files",
         sa.Column("id", sa.String(37), primary_key=True),
         sa.Column("name", sa.String(1024), nullable=False),
@@ -60,7 +62,7 @@ def upgrade() -> None:
         sa.Column("received_at", sa.BigInteger, nullable=False),
         sa.Column("batch", sa.BigInteger, sa.ForeignKey("batches.number")),
     )
-    op.create_index("files_batch", "files", ["batch", "id"])
+    make_index("files_batch", "files", ["batch", "id"])
 
 
 def downgrade() -> None:

@@ -1,1 +1,1 @@
-"""The revisions of the notary's tables, oldest first."""
+"""The revisions of the privacy store's tables, oldest first."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from alembic import op
 from sqlalchemy.dialects import mysql
+
+from muniment.database.revising import make_index, make_table
 
 revision = "0001"
 down_revision: str | None = None
@@ -24,7 +25,7 @@ def _hash() -> sa.Column[bytes]:
 
 def upgrade() -> None:
     """Make the tables."""
-    op.create_table(
+    make_table(
         "privacy_payload",
         _hash(),
         sa.Column("sender", _fixed(32), nullable=False),
@@ -37,21 +38,21 @@ def upgrade() -> None:
         sa.Column("group_id", sa.LargeBinary(64), nullable=False),
         sa.Column("kept_at", sa.BigInteger, nullable=False),
     )
-    op.create_table(
+    make_table(
         "privacy_recipient",
         _hash(),
         sa.Column("public_key", _fixed(32), primary_key=True),
         sa.Column("box", _fixed(48)),
         sa.Column("place", sa.Integer, nullable=False),
-        sa.Index("privacy_recipient_key", "public_key", "hash"),
     )
-    op.create_table(
+    make_index("privacy_recipient_key", "privacy_recipient", ["public_key", "hash"])
+    make_table(
         "privacy_affected",
         _hash(),
         sa.Column("affected", _fixed(64), primary_key=True),
         sa.Column("security_hash", _fixed(64), nullable=False),
     )
-    op.create_table(
+    make_table(
         "privacy_raw",
         _hash(),
         sa.Column("sender", _fixed(32), nullable=False),
@@ -60,9 +61,9 @@ def upgrade() -> None:
         sa.Column("nonce", _fixed(24), nullable=False),
         sa.Column("kept_at", sa.BigInteger, nullable=False),
     )
-    op.create_table("privacy_wrapped", _hash(), sa.Column("encoded", _large(), nullable=False))
-    op.create_table("privacy_staged", _hash(), sa.Column("encoded", _large(), nullable=False))
-    op.create_table(
+    make_table("privacy_wrapped", _hash(), sa.Column("encoded", _large(), nullable=False))
+    make_table("privacy_staged", _hash(), sa.Column("encoded", _large(), nullable=False))
+    make_table(
         "privacy_peer",
         sa.Column("digest", _fixed(32), primary_key=True),
         sa.Column("url", sa.Text, nullable=False),
@@ -70,24 +71,24 @@ def upgrade() -> None:
         sa.Column("heard_at", sa.BigInteger, nullable=False),
         sa.Column("failures", sa.Integer, nullable=False),
     )
-    op.create_table(
+    make_table(
         "privacy_peer_key",
         sa.Column("public_key", _fixed(32), primary_key=True),
         sa.Column("peer", _fixed(32), nullable=False),
         sa.Column("heard_at", sa.BigInteger, nullable=False),
-        sa.Index("privacy_peer_key_peer", "peer"),
     )
-    op.create_table(
+    make_index("privacy_peer_key_peer", "privacy_peer_key", ["peer"])
+    make_table(
         "privacy_lease",
         sa.Column("name", sa.String(64), primary_key=True),
         sa.Column("holder", sa.String(64), nullable=False),
         sa.Column("until", sa.BigInteger, nullable=False),
     )
-    op.create_table(
+    make_table(
         "privacy_member",
         sa.Column("one", sa.SmallInteger, primary_key=True, autoincrement=False),
         sa.Column("instance", sa.String(64), nullable=False),
         sa.Column("recovering", sa.SmallInteger, nullable=False),
         sa.Column("checked_at", sa.BigInteger, nullable=False),
     )
-    op.create_table("privacy_own_key", sa.Column("public_key", _fixed(32), primary_key=True))
+    make_table("privacy_own_key", sa.Column("public_key", _fixed(32), primary_key=True))
