@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -188,28 +189,24 @@ class PostgreSql(DatabaseServer):
         self.statement(f"ALTER SYSTEM SET default_transaction_read_only = {'on' if value else 'off'}")
         self.statement("SELECT pg_reload_conf()")
 
+    def __init__(self, directory: Path, port: int) -> None:
+        super().__init__(directory, port)
+        # A place of its own: the directories of tests are closed to other users, as which the server runs.
+        self._place = Path(tempfile.mkdtemp(prefix="muniment-postgresql-"))
+        self.data = self._place / "data"
+
+    def remove(self) -> None:
+        super().remove()
+        shutil.rmtree(self._place, ignore_errors=True)
+
     def _make(self) -> None:
         self.data.mkdir()
         if os.getuid() == 0:
             user = pwd.getpwnam("postgres")
-            for path in (self.directory, self.data):
+            for path in (self._place, self.data):
                 os.chown(path, user.pw_uid, user.pw_gid)
-            for parent in self.directory.parents:
-                if parent != Path("/") and parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-                    parent.chmod(parent.stat().st_mode | 0o011)
-        command = [
-            *_not_root(),
-            self._bin("initdb"),
-            "-D",
-            str(self.data),
-            "-U",
-            "postgres",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-        ]
-        subprocess.run([*command, "--locale=C.UTF-8"], check=True, capture_output=True, cwd="/")
+        make = ("-D", str(self.data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8")
+        subprocess.run([*_not_root(), self._bin("initdb"), *make], check=True, capture_output=True, cwd="/")
         hba = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
         (self.data / "pg_hba.conf").write_text(hba)
 
@@ -217,7 +214,7 @@ class PostgreSql(DatabaseServer):
         return [
             *_not_root(),
             self._bin("postgres"),
-            *("-D", str(self.data), "-p", str(self.port), "-k", str(self.directory), "-h", "127.0.0.1"),
+            *("-D", str(self.data), "-p", str(self.port), "-k", str(self._place), "-h", "127.0.0.1"),
             *("-c", "shared_buffers=64MB"),
         ]
 
@@ -225,7 +222,7 @@ class PostgreSql(DatabaseServer):
         return [
             *_not_root(),
             self._bin("psql"),
-            *("-X", "-q", "-t", "-A", "-v", "ON_ERROR_STOP=1", "-h", str(self.directory), "-p", str(self.port)),
+            *("-X", "-q", "-t", "-A", "-v", "ON_ERROR_STOP=1", "-h", str(self._place), "-p", str(self.port)),
             *("-U", "postgres", "-c"),
         ]
 
