@@ -88,6 +88,10 @@ class DatabaseServer:
         done = subprocess.run([*self._client(), sql], capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
+    def run(self, sql: str) -> None:
+        """Run a statement in the tests' database, as its owner; it comes by standard input, so it may be long."""
+        raise NotImplementedError
+
     def read_only(self, value: bool) -> None:
         """Let the server refuse writes, as a replica does."""
         raise NotImplementedError
@@ -133,6 +137,10 @@ class MariaDb(DatabaseServer):
     """MariaDB."""
 
     scheme = "mysql"
+
+    def run(self, sql: str) -> None:
+        command = [*self._client()[:-1], NAME]
+        subprocess.run(command, input=sql, text=True, check=True, capture_output=True)
 
     def read_only(self, value: bool) -> None:
         self.statement(f"SET GLOBAL read_only = {int(value)}")
@@ -184,6 +192,11 @@ class PostgreSql(DatabaseServer):
     """PostgreSQL. It refuses to run as root; then it runs as its package's user."""
 
     scheme = "postgresql"
+
+    def run(self, sql: str) -> None:
+        command = [*self._client()[:-1], "-d", NAME]
+        owned = f"SET ROLE {USER}; {sql}"
+        subprocess.run(command, input=owned, text=True, check=True, capture_output=True)
 
     def read_only(self, value: bool) -> None:
         self.statement(f"ALTER SYSTEM SET default_transaction_read_only = {'on' if value else 'off'}")

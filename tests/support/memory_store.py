@@ -30,6 +30,9 @@ class MemoryStore:
         self.away = False
         self.calls = 0
 
+    async def migrate(self) -> None:
+        self._called()
+
     async def payload(self, payload_hash: bytes) -> Payload | None:
         self._called()
         return self.kept.get(payload_hash)
@@ -42,7 +45,7 @@ class MemoryStore:
         self._called()
         known = self.kept.get(payload.hash)
         if known is not None:
-            for name in ("sender", "flag", "nonce", "recipient_nonce", "exec_hash"):
+            for name in ("sender", "flag", "nonce", "recipient_nonce", "exec_hash", "mandatory"):
                 if getattr(known, name) != getattr(payload, name):
                     raise ConflictError("another payload with the same hash is kept here: it was refused")
             payload = merged(known, payload)
@@ -129,6 +132,8 @@ class MemoryStore:
 
     async def check(self) -> Checked:
         self._called()
+        if not self.keys:
+            raise IntegrityError("the database was emptied while it was used: restore it, or recover the payloads")
         return Checked(self.instance, self.recovers)
 
     async def adopt(self, instance: str) -> None:

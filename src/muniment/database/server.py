@@ -38,7 +38,7 @@ TRANSACTION_SECONDS: Final = 3.0
 ALTER_SECONDS: Final = 120.0
 """How long the tables may take to be made."""
 
-ATTEMPTS: Final = 3
+ATTEMPTS: Final = 5
 """How often a transaction is run when connections turn out dead, or when another transaction came in its way."""
 
 POOL_SIZE: Final = 8

@@ -147,6 +147,9 @@ def clear_staged(connection: Connection) -> None:
 
 def merged(before: Payload, payload: Payload) -> Payload:
     """`before` with the recipients and boxes that only `payload` has; new ones come first, as Tessera does it."""
+    if not (before.recipients and payload.recipients):
+        # A box without a name, of a very old manager: one form is as good as the other.
+        return before if before.recipients else payload
     boxes = dict(zip(before.recipients, before.boxes, strict=False))
     fresh = {key: box for key, box in zip(payload.recipients, payload.boxes, strict=False) if key not in boxes}
     holders = (*fresh, *boxes)

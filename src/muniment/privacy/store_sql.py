@@ -7,14 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy import exc
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from muniment.database.session import READ_ONLY
 
-_DUPLICATE: Final = 1062
-"""MySQL's code for a key that is there already."""
+_WAS_THERE: Final = 1
 
 _MILLISECONDS = {
     "postgresql": "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
@@ -35,31 +33,36 @@ def is_replica(dialect: str) -> sa.ColumnElement[Any]:
 
 
 @functools.cache
-def _insert(table: sa.Table, dialect: str, *, conflicts: bool) -> Any:
+def _insert(table: sa.Table) -> Any:
     """Made once: to compile a statement costs more than to run it."""
-    if dialect in ("mysql", "mariadb") or not conflicts:
-        return sa.insert(table)
+    return sa.insert(table)
+
+
+@functools.cache
+def _insert_new(table: sa.Table, dialect: str) -> Any:
+    if dialect in ("mysql", "mariadb"):
+        # A plain INSERT locks the row that it finds for readers only: two that go on to change it would be a deadlock.
+        # It changes nothing here, but locks for writing, and leaves word that the row was there.
+        key = next(iter(table.primary_key.columns))
+        same = sa.func.if_(sa.func.last_insert_id(_WAS_THERE), key, key)
+        return mysql.insert(table).on_duplicate_key_update({key.name: same})
     build = postgresql.insert if dialect == "postgresql" else sqlite.insert
     return build(table).on_conflict_do_nothing()
 
 
 def insert_new(connection: Connection, table: sa.Table, row: Mapping[str, Any]) -> bool:
-    """Insert a row unless there is one with its primary key; whether it was inserted."""
+    """Insert a row unless there is one with its primary key, which is locked then; whether it was inserted."""
     dialect = connection.dialect.name
-    statement = _insert(table, dialect, conflicts=True)
-    try:
-        return bool(connection.execute(statement, dict(row)).rowcount)
-    except exc.IntegrityError as error:
-        # MySQL's own INSERT IGNORE would pass over other errors too. There, a failed statement ends no transaction.
-        if error.orig is None or error.orig.args[0] != _DUPLICATE:
-            raise
-        return False
+    done = connection.execute(_insert_new(table, dialect), dict(row))
+    if dialect in ("mysql", "mariadb"):
+        return bool(done.lastrowid != _WAS_THERE)
+    return bool(done.rowcount)
 
 
 def insert_all(connection: Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows that are known to be new."""
     if rows:
-        connection.execute(_insert(table, connection.dialect.name, conflicts=False), [dict(row) for row in rows])
+        connection.execute(_insert(table), [dict(row) for row in rows])
 
 
 @functools.cache
