@@ -9,22 +9,28 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import failover, footprint, notarising, start
+from benchmarks import failover, footprint, notarising, privacy, privacy_managers, start
 from tests.support.consortium import Consortium, demo_specification
 from tests.support.ports import port_block
 
-SHARED = {"memory": footprint.measure, "notarising": notarising.measure, "failover": failover.measure}
+SHARED = {
+    "memory": footprint.measure,
+    "notarising": notarising.measure,
+    "failover": failover.measure,
+    "privacy": privacy.measure,
+}
 
 
 def main() -> None:
     """Run the benchmarks named on the command line, or all."""
-    wanted = sys.argv[1:] or ["start", *SHARED]
-    rows: list[tuple[str, str, str]] = []
+    wanted = sys.argv[1:] or ["managers", "start", *SHARED]
+    rows: list[tuple[str, str, str]] = privacy_managers.measure() if "managers" in wanted else []
     with tempfile.TemporaryDirectory(prefix="muniment-bench-") as folder, port_block() as base:
         consortium = Consortium(Path(folder), demo_specification(base))
         try:
             rows += start.measure(consortium) if "start" in wanted else []
-            consortium.up()
+            if any(name in wanted for name in SHARED):
+                consortium.up()
             for name, measure in SHARED.items():
                 if name in wanted:
                     rows += measure(consortium)
