@@ -14,6 +14,8 @@ pytestmark = pytest.mark.engines
 DEMO_WORKLOADS = [
     *(f"alpha-{i}" for i in (1, 2, 3)),
     "beta-1",
+    *(f"alpha-privacy-{i}" for i in (1, 2, 3)),
+    "beta-privacy-1",
     *(f"alpha-{kind}-{i}" for kind in ("kubo", "cluster") for i in (1, 2, 3)),
     *(f"{member}-{service}" for member in ("alpha", "beta") for service in ("agent", "gateway")),
     "alpha-notary",
