@@ -12,6 +12,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
+
 from muniment.kernel.waiting import NotYetError, wait_blocking
 
 USER = "muniment"
@@ -22,11 +24,12 @@ STOP_SECONDS = 60
 
 
 class DatabaseServer:
-    """A server on 127.0.0.1. `url` has no password; that is in `password_file`."""
+    """A server on 127.0.0.1. `url` has no password; that is in `password_file`. `options` are the server's own."""
 
     scheme = ""
 
-    def __init__(self, directory: Path, port: int) -> None:
+    def __init__(self, directory: Path, port: int, *options: str) -> None:
+        self._options = options
         self.directory = directory
         self.data = directory / "data"
         self.port = port
@@ -122,7 +125,10 @@ class DatabaseServer:
 
     def _signal(self, number: int) -> None:
         assert self._process is not None
-        os.kill(self._process.pid, number)
+        main = psutil.Process(self._process.pid)
+        # PostgreSQL has a process for every connection.
+        for process in (main, *main.children(recursive=True)):
+            process.send_signal(number)
 
     def _end(self, number: int) -> None:
         assert self._process is not None
@@ -170,6 +176,7 @@ class MariaDb(DatabaseServer):
             f"--pid-file={self.directory / 'pid'}",
             "--innodb-buffer-pool-size=64M",
             "--max-allowed-packet=64M",
+            *self._options,
             *_as_root("--user=root"),
         ]
 
@@ -202,8 +209,8 @@ class PostgreSql(DatabaseServer):
         self.statement(f"ALTER SYSTEM SET default_transaction_read_only = {'on' if value else 'off'}")
         self.statement("SELECT pg_reload_conf()")
 
-    def __init__(self, directory: Path, port: int) -> None:
-        super().__init__(directory, port)
+    def __init__(self, directory: Path, port: int, *options: str) -> None:
+        super().__init__(directory, port, *options)
         # A place of its own: the directories of tests are closed to other users, as which the server runs.
         self._place = Path(tempfile.mkdtemp(prefix="muniment-postgresql-"))
         self.data = self._place / "data"
@@ -229,15 +236,15 @@ class PostgreSql(DatabaseServer):
             self._bin("postgres"),
             *("-D", str(self.data), "-p", str(self.port), "-k", str(self._place), "-h", "127.0.0.1"),
             *("-c", "shared_buffers=64MB"),
+            *self._options,
         ]
 
+    def tool(self, name: str) -> Sequence[str]:
+        """The beginning of a command of PostgreSQL that connects to this server as its administrator."""
+        return [*_not_root(), self._bin(name), "-h", str(self._place), "-p", str(self.port), "-U", "postgres"]
+
     def _client(self) -> Sequence[str]:
-        return [
-            *_not_root(),
-            self._bin("psql"),
-            *("-X", "-q", "-t", "-A", "-v", "ON_ERROR_STOP=1", "-h", str(self._place), "-p", str(self.port)),
-            *("-U", "postgres", "-c"),
-        ]
+        return [*self.tool("psql"), "-X", "-q", "-t", "-A", "-v", "ON_ERROR_STOP=1", "-c"]
 
     def _first_start(self) -> None:
         self.statement(f"CREATE USER {USER} PASSWORD '{PASSWORD}'")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from muniment.kernel.errors import IntegrityError, TemporaryError
 from muniment.privacy.errors import ConflictError
 from muniment.privacy.store_member import STALE_SECONDS
 from muniment.privacy.store_payloads import merged
-from muniment.privacy.values import Checked, Payload, Peer, RawPayload
+from muniment.privacy.values import Checked, Payload, Peer, PrivacyFlag, RawPayload
 
 
 class MemoryStore:
@@ -48,7 +49,9 @@ class MemoryStore:
             for name in ("sender", "flag", "nonce", "recipient_nonce", "exec_hash", "mandatory"):
                 if getattr(known, name) != getattr(payload, name):
                     raise ConflictError("another payload with the same hash is kept here: it was refused")
-            payload = merged(known, payload)
+            if known.flag is PrivacyFlag.PRIVATE_STATE_VALIDATION and {*known.recipients} != {*payload.recipients}:
+                raise ConflictError("the same payload with other recipients is kept here: it was refused")
+            payload = replace(merged(known, payload), affected=known.affected)
         self.kept[payload.hash] = payload
         if was_wrapped:
             self.wraps.pop(payload.hash, None)

@@ -1,4 +1,4 @@
-"""The store: tables as the revisions make them, portable statements, errors of the database mapped."""
+"""The notary's store: tables as the revisions make them, errors of the database mapped."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from sqlalchemy.schema import CreateTable
 
 from muniment.database.engine import mapped, open_database
 from muniment.database.errors import DiskFullError
-from muniment.kernel.errors import InputError, PermanentError, TemporaryError
+from muniment.kernel.errors import InputError, TemporaryError
 from muniment.notary.store import REVISIONS, Store, open_store
 from muniment.notary.store_tables import metadata
-from muniment.notary.values import NewBatch, NewFile, NewRequest, Place, State, file_id
+from muniment.notary.values import NewFile, NewRequest, Place, file_id
 
 pytestmark = pytest.mark.anyio
 
@@ -55,45 +55,6 @@ async def test_revisions_make_the_tables_that_the_code_uses(tmp_path: Path) -> N
 def test_tables_compile_for_servers(dialect: sa.Dialect) -> None:
     for table in metadata.sorted_tables:
         assert table.name in str(CreateTable(table).compile(dialect=dialect))
-
-
-async def test_a_key_is_known_within_a_group_and_later(tmp_path: Path) -> None:
-    store = await opened(tmp_path)
-    repeated = await store.accept([request(1, 2, "k"), request(2, 2, "k"), request(3, 1, "k", "other"), request(4, 1)])
-    assert {r: (a.request, a.same) for r, a in repeated.items()} == {
-        f"{2:032x}": (f"{1:032x}", True),
-        f"{3:032x}": (f"{1:032x}", False),
-    }
-    again = await store.accept([request(9, 2, "k")])
-    assert again[f"{9:032x}"].same
-    files = await store.views_of_request(f"{1:032x}")
-    assert [file.size for file in files] == [0, 1]
-    assert (await store.backlog()).files == 3
-    await store.close()
-
-
-async def test_a_file_is_in_one_batch_only(tmp_path: Path) -> None:
-    store = await opened(tmp_path)
-    await store.accept([request(1, 3)])
-    ids = [member.id for member in await store.waiting(10)]
-
-    def batch(number: int, size: int) -> NewBatch:
-        return NewBatch(number, size, 3, bytes(32), b"h", bytes(32), bytes(32), "cid", 1, 2)
-
-    await store.add_batch(batch(1, 3), ids)
-    with pytest.raises(PermanentError, match="another batch"):
-        await store.add_batch(batch(2, 1), ids[:1])
-    with pytest.raises(PermanentError):
-        await store.add_batch(batch(1, 0), [])
-    assert await store.last_batch() == (1, bytes(32))
-    assert [b.fixed.number for b in await store.batches_in(State.BATCHED)] == [1]
-    assert (await store.views(ids))[ids[0]].state is State.BATCHED
-    await store.set_stored(1, ["a", "b"])
-    stored = await store.batch(1)
-    assert stored is not None
-    assert (stored.state, stored.holders) == (State.STORED, ("a", "b"))
-    assert await store.unstored_by_segment() == {}
-    await store.close()
 
 
 async def test_a_locked_database_is_a_temporary_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,8 +45,8 @@ class Database(Protocol):
     async def write(self, work: Work[P, T], *arguments: P.args, **options: P.kwargs) -> T:
         """Run `work` in a transaction that is durable when this returns, or did not happen when it raises.
 
-        After an error of the connection it may have happened. `work` may be run more than once, so it must be such that
-        a repetition has no second effect.
+        After an error of the connection it may have happened. `work` may be run more than once, but only one run can
+        be committed: it must do nothing outside the database.
         """
 
     async def alter(self, work: Work[P, T], *arguments: P.args, **options: P.kwargs) -> T:
@@ -90,15 +90,23 @@ def mapped() -> Iterator[None]:
 def _meaning(error: exc.DBAPIError) -> MunimentError:
     """What an error of a driver means: no room, no writes, away, or a statement that never works."""
     reason = " ".join(str(error.orig).split())
+    if any(sign in str(one.orig) for one in _chain(error) for sign in _LARGE):
+        return PermanentError("the database takes no row of this size: raise max_allowed_packet at its server")
     if any(sign in reason for sign in _FULL):
         return DiskFullError(f"the database has no room left ({reason}): free space on its disk")
     if any(sign in reason for sign in _READ_ONLY):
         return ReadOnlyError(f"the database takes no writes ({reason}): point to the primary, or make it writable")
-    if any(sign in reason for sign in _LARGE):
-        return PermanentError("the database takes no row of this size: raise max_allowed_packet at its server")
     if error.connection_invalidated or not _never_works(error):
         return TemporaryError(f"the database is away or locked ({reason}): it is tried again")
     return PermanentError(f"the database refuses a statement ({reason}): report this")
+
+
+def _chain(error: BaseException | None) -> Iterator[exc.DBAPIError]:
+    """The error and those in whose handling it came up: MySQL's server hangs up after some."""
+    while error is not None:
+        if isinstance(error, exc.DBAPIError):
+            yield error
+        error = error.__context__
 
 
 def _never_works(error: exc.DBAPIError) -> bool:

@@ -6,7 +6,8 @@ have yet what was acknowledged a moment ago.
 
 - READ COMMITTED: with the default of MySQL (REPEATABLE READ) a connection that stays open reads an old state.
 - A connection is set up and checked once, when it is made. One that died since is noticed by its first statement; then
-  the whole transaction is run again on a fresh one. That spares a round trip for every transaction.
+  the whole transaction is run again on a fresh one. That spares a round trip for every transaction. What died at its
+  commit is not run again: it may have been committed.
 - Every wait has an end: for a connection, for a place in the pool, for a lock, and for the transaction as a whole.
 """
 
@@ -15,7 +16,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import operator
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, ParamSpec, TypeVar
 
 import sqlalchemy as sa
@@ -23,7 +25,7 @@ from sqlalchemy import event, exc
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.engine.url import URL
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from muniment.database.engine import Work, mapped
 from muniment.database.session import READ_ONLY, prepare_mysql, prepare_postgresql, refusal
@@ -44,6 +46,10 @@ ATTEMPTS: Final = 5
 POOL_SIZE: Final = 8
 RECYCLE_SECONDS: Final = 1800
 """Connections are made anew after this, before a firewall or the server forgets them."""
+
+PREPARED: Final = 64
+"""Statements that MySQL's driver keeps prepared on a connection. Bytes are sent as they are then: to write megabytes as
+text of a statement takes seconds."""
 
 _DRIVERS: Final = {"postgresql": "postgresql+asyncpg", "mysql": "mysql+asyncmy", "mariadb": "mysql+asyncmy"}
 _COLLISIONS: Final = ("40P01", "40001", 1213)
@@ -126,33 +132,62 @@ class Host:
     def __init__(self, url: URL, password: str | None) -> None:
         self._transactions = _engine(url, password, "READ COMMITTED")
         self._statements = _engine(url, password, "AUTOCOMMIT")
+        self._left: set[asyncio.Task[Any]] = set()
 
     async def transaction(self, bound: Callable[[Connection], T], seconds: float) -> T:
         """Run `bound` in a transaction, within so many seconds. Raises as `Database` says."""
-        return await _run(self._transactions, bound, seconds, commits=True)
+        return await self._within(seconds, _run(self._transactions.begin, bound))
 
     async def statement(self, bound: Callable[[Connection], T], seconds: float) -> T:
         """Run `bound` on a connection on which every statement sees the state of its own moment."""
-        return await _run(self._statements, bound, seconds, commits=False)
+        # Even where nothing is open, a commit would be sent to the server.
+        return await self._within(seconds, _run(self._statements.connect, bound))
 
     async def close(self) -> None:
         """Close all connections."""
+        if self._left:
+            await asyncio.wait(self._left)
         await self._transactions.dispose()
         await self._statements.dispose()
 
+    async def _within(self, seconds: float, work: Coroutine[Any, Any, T]) -> T:
+        # It is left behind then: a driver may take seconds to take leave of a server that hangs.
+        task = asyncio.create_task(work)
+        with mapped():
+            try:
+                done, _ = await asyncio.wait((task,), timeout=seconds)
+                if not done:
+                    raise TimeoutError
+                return task.result()
+            finally:
+                if not task.done():
+                    task.cancel()
+                    self._left.add(task)
+                    task.add_done_callback(self._forget)
 
-async def _run(engine: AsyncEngine, bound: Callable[[Connection], T], seconds: float, *, commits: bool) -> T:
-    with mapped():
-        async with asyncio.timeout(seconds):
-            for attempt in range(1, ATTEMPTS + 1):
-                try:
-                    # Even where nothing is open, a commit would be sent to the server.
-                    async with engine.begin() if commits else engine.connect() as connection:
-                        return await connection.run_sync(bound)
-                except exc.DBAPIError as error:
-                    # A dead connection: SQLAlchemy has thrown away the whole pool.
-                    if attempt == ATTEMPTS or not (error.connection_invalidated or _collided(error)):
-                        raise
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._left.discard(task)
+        if not task.cancelled():
+            # Else asyncio tells of an error that nobody looked at.
+            task.exception()
+
+
+async def _run(
+    connect: Callable[[], AbstractAsyncContextManager[AsyncConnection]], bound: Callable[[Connection], T]
+) -> T:
+    for attempt in range(1, ATTEMPTS + 1):
+        worked = False
+        try:
+            async with connect() as connection:
+                result = await connection.run_sync(bound)
+                worked = True
+            return result  # noqa: TRY300 - it is one only when the commit succeeded
+        except exc.DBAPIError as error:
+            # A dead connection, whose whole pool SQLAlchemy has thrown away. Not when it died at the commit, which may
+            # have succeeded.
+            lost = error.connection_invalidated and not worked
+            if attempt == ATTEMPTS or not (lost or _collided(error)):
+                raise
     raise AssertionError("the last attempt returns or raises")
 
 
@@ -165,7 +200,9 @@ def _collided(error: exc.DBAPIError) -> bool:
 def _engine(url: URL, password: str | None, isolation: IsolationLevel) -> AsyncEngine:
     is_mysql = url.drivername.startswith("mysql")
     connect: dict[str, Any] = (
-        {"charset": "utf8mb4", "connect_timeout": CONNECT_SECONDS} if is_mysql else {"timeout": CONNECT_SECONDS}
+        {"charset": "utf8mb4", "connect_timeout": CONNECT_SECONDS, "stmt_cache_size": PREPARED}
+        if is_mysql
+        else {"timeout": CONNECT_SECONDS}
     )
     single = isolation == "AUTOCOMMIT"
     engine = create_async_engine(
@@ -179,6 +216,8 @@ def _engine(url: URL, password: str | None, isolation: IsolationLevel) -> AsyncE
         skip_autocommit_rollback=single,
         isolation_level=isolation,
         connect_args=connect,
+        # They would be in the text of errors.
+        hide_parameters=True,
     )
     prepare = prepare_mysql if is_mysql else prepare_postgresql
     place = f"{url.host}:{url.port}" if url.port else str(url.host)

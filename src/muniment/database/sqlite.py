@@ -25,6 +25,9 @@ from muniment.kernel.errors import MunimentError, TemporaryError
 BUSY_SECONDS: Final = 3
 """How long a statement waits for a locked file before it fails."""
 
+WAIT_SECONDS: Final = 3.5
+"""How long anything waits, what is done before it included; what was begun by then is ended."""
+
 READERS: Final = 4
 """Threads that read."""
 
@@ -55,21 +58,27 @@ class _Lane:
         self._waiting: list[_Waiting] = []
         self._busy = False
 
-    async def do(self, work: partial[Any]) -> Any:
-        """What `work` gives, or raises."""
+    async def do(self, work: partial[Any], seconds: float | None = WAIT_SECONDS) -> Any:
+        """What `work` gives, or raises; `TemporaryError` after so many seconds."""
         loop = asyncio.get_running_loop()
         waiting = _Waiting(work, loop.create_future())
         self._waiting.append(waiting)
         if not self._busy:
             self._next(loop)
-        return await waiting.done
+        try:
+            async with asyncio.timeout(seconds):
+                return await waiting.done
+        except TimeoutError as error:
+            raise TemporaryError("the database is too slow or locked: it is tried again") from error
 
     def close(self) -> None:
         """End the thread."""
         self._thread.shutdown()
 
     def _next(self, loop: asyncio.AbstractEventLoop) -> None:
-        group, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
+        # Who gave up is not served any more.
+        waiting = [one for one in self._waiting if not one.done.done()]
+        group, self._waiting = waiting[:MOST_AT_ONCE], waiting[MOST_AT_ONCE:]
         self._busy = bool(group)
         if group:
             loop.run_in_executor(self._thread, self._do_group, loop, group)
@@ -126,7 +135,8 @@ class SqliteDatabase:
 
     async def alter(self, work: Work[P, T], *arguments: P.args, **options: P.kwargs) -> T:
         """See `Database`."""
-        return await self.write(work, *arguments, **options)
+        result: T = await self._writer.do(_bound(work, arguments, options), None)
+        return result
 
     async def close(self) -> None:
         """See `Database`."""
@@ -168,7 +178,13 @@ def _bound(work: Any, arguments: Any, options: Any) -> partial[Any]:
 
 
 def _sqlite_engine(path: Path) -> Engine:
-    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS}, pool_size=READERS + 2)
+    engine = sa.create_engine(
+        f"sqlite:///{path}",
+        connect_args={"timeout": BUSY_SECONDS},
+        pool_size=READERS + 2,
+        # They would be in the text of errors.
+        hide_parameters=True,
+    )
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:

@@ -22,14 +22,19 @@ class CertificateFiles:
 
 
 class MutualTls:
-    """The contexts of one interface. `server` stays the same object: connections made after a change show the new
-    certificate. Raises `InputError` when a file cannot be used."""
+    """The contexts of one interface. Raises `InputError` when a file cannot be used."""
 
     def __init__(self, files: CertificateFiles) -> None:
         self._files = files
         self._seen = _stamp(files)
+        self._current = _context(files, ssl.Purpose.CLIENT_AUTH)
         self.server = _context(files, ssl.Purpose.CLIENT_AUTH)
-        """For listeners; asks for certificates of clients."""
+        """For listeners; asks for certificates of clients. It stays the same object: connections made after a change
+        show the new certificate, and are judged by the new authorities alone."""
+        self.server.sni_callback = self._choose
+        # A resumed session would bring back who was let in by authorities that count no more.
+        self.server.num_tickets = 0
+        self.server.options |= ssl.OP_NO_TICKET
         self.client = _context(files, ssl.Purpose.SERVER_AUTH)
         """For our own requests; replaced at a change."""
 
@@ -40,10 +45,15 @@ class MutualTls:
         if now == self._seen:
             return False
         client = _context(self._files, ssl.Purpose.SERVER_AUTH)
-        _load(self.server, self._files)
+        self._current = _context(self._files, ssl.Purpose.CLIENT_AUTH)
         self.client = client
         self._seen = now
         return True
+
+    def _choose(self, connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _first: ssl.SSLContext) -> None:
+        # A context's authorities can be added to, and never be taken away: each connection gets the newest context.
+        # OpenSSL asks at every greeting, with or without a server name.
+        connection.context = self._current
 
 
 def _context(files: CertificateFiles, purpose: ssl.Purpose) -> ssl.SSLContext:

@@ -7,6 +7,8 @@ routed as sent, one segment is decoded once, and what has no route is 421, never
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import json
 import logging
 import time
@@ -19,6 +21,7 @@ from muniment.kernel.errors import MunimentError, TemporaryError
 from muniment.privacy.errors import (
     ConflictError,
     MalformedError,
+    NotReadyError,
     PeerAwayError,
     RuleError,
     UnknownHashError,
@@ -26,6 +29,7 @@ from muniment.privacy.errors import (
     UnopenableError,
 )
 from muniment.privacy.metrics import Metrics
+from muniment.privacy.patience import patience
 
 TEXT: Final = b"text/plain;charset=UTF-8"
 JSON: Final = b"application/json"
@@ -34,16 +38,13 @@ BYTES: Final = b"application/octet-stream"
 MISDIRECTED: Final = 421
 TOO_LARGE: Final = 413
 BAD_METHOD: Final = 405
+TOO_SLOW: Final = 408
 
-_STATUSES: Final[Mapping[type[MunimentError], int]] = {
-    MalformedError: 400,
-    UnknownHashError: 404,
-    UnknownKeyError: 404,
-    RuleError: 403,
-    ConflictError: 409,
-    PeerAwayError: 410,
-    UnopenableError: 500,
-}
+PIECE_SECONDS: Final = 10.0
+"""How long the next piece of a body may take."""
+
+LEAST_ROOM: Final = 128 << 20
+"""So many bytes of bodies one interface holds at once at least."""
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +55,42 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 class TooLargeError(MalformedError):
     """A body beyond the limit (413)."""
+
+
+class TooSlowError(MalformedError):
+    """A body whose next piece did not come in its time (408)."""
+
+
+_STATUSES: Final[Mapping[type[MunimentError], int]] = {
+    TooLargeError: TOO_LARGE,
+    TooSlowError: TOO_SLOW,
+    MalformedError: 400,
+    UnknownHashError: 404,
+    UnknownKeyError: 404,
+    RuleError: 403,
+    ConflictError: 409,
+    PeerAwayError: 410,
+    UnopenableError: 500,
+}
+
+
+class Room:
+    """The memory for bodies that one interface holds at once: callers together cannot exhaust the process."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def take(self, size: int) -> None:
+        """Take so many bytes. Raises `NotReadyError` when there are not as many."""
+        if size > self._left:
+            raise NotReadyError("too much is being received at once: try again")
+        self._left -= size
+
+    def give_back(self, size: int) -> None:
+        """Give back what was taken."""
+        self._left += size
 
 
 class Response:
@@ -73,13 +110,16 @@ class Response:
 class Request:
     """A request; its body is read when it is asked for. `segment` is the part of the path that the route left open."""
 
-    __slots__ = ("_largest", "_receive", "scope", "segment")
+    __slots__ = ("_largest", "_receive", "_room", "held", "scope", "segment")
 
-    def __init__(self, scope: Scope, receive: Receive, largest: int, segment: bytes = b"") -> None:
+    def __init__(self, scope: Scope, receive: Receive, largest: int, room: Room, segment: bytes = b"") -> None:
         self.scope = scope
         self.segment = segment
+        self.held = 0
+        """Bytes of `room` that the body takes."""
         self._receive = receive
         self._largest = largest
+        self._room = room
 
     def header(self, name: bytes) -> bytes:
         """The first value of a header; empty without."""
@@ -89,25 +129,34 @@ class Request:
         """All values of a header."""
         return [value.decode("latin-1") for key, value in self.scope["headers"] if key == name]
 
-    def query(self) -> dict[str, str]:
+    def query(self) -> Mapping[str, str]:
         """The parameters of the query."""
-        return dict(parse_qsl(self.scope["query_string"].decode("latin-1")))
+        return _parameters(self.scope["query_string"])
 
     async def body(self) -> bytes:
-        """The whole body; raises `TooLargeError` beyond the limit."""
+        """The whole body. Raises `TooLargeError` beyond the limit, `TooSlowError`, and `NotReadyError` when the bodies
+        of all requests are too much at once."""
         parts = []
-        size = 0
         while True:
-            message = await self._receive()
-            if message["type"] != "http.request":
-                raise MalformedError("the request ended before its body did")
+            message = await self._next()
             part = message.get("body", b"")
-            size += len(part)
-            if size > self._largest:
+            if self.held + len(part) > self._largest:
                 raise TooLargeError(f"the body is larger than {self._largest} bytes")
+            self._room.take(len(part))
+            self.held += len(part)
             parts.append(part)
             if not message.get("more_body", False):
                 return b"".join(parts)
+
+    async def _next(self) -> Mapping[str, Any]:
+        try:
+            async with asyncio.timeout(PIECE_SECONDS):
+                message = await self._receive()
+        except TimeoutError as error:
+            raise TooSlowError("the body stopped coming") from error
+        if message["type"] != "http.request":
+            raise MalformedError("the request ended before its body did")
+        return message
 
     async def json(self) -> dict[str, Any]:
         """The body as a JSON object. Raises `MalformedError`."""
@@ -125,7 +174,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 class App:
     """One interface. `routes` are by path and method; a path that ends in `/` leaves one segment open, and may go on
-    after it: `/transaction/` and `/transaction//isSender`."""
+    after it: `/transaction/` and `/transaction//isSender`. `hold` is how long a request waits for the database."""
 
     def __init__(
         self,
@@ -134,6 +183,7 @@ class App:
         metrics: Metrics,
         *,
         largest: int,
+        hold: float = 0.0,
         unopenable: int = 500,
     ) -> None:
         self._name = name
@@ -144,6 +194,8 @@ class App:
         self._prefixes = {path[: path.index(b"/", 1) + 1] for path in self._open}
         self._metrics = metrics
         self._largest = largest
+        self._room = Room(max(4 * largest, LEAST_ROOM))
+        self._hold = hold
         self._unopenable = unopenable
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -152,7 +204,14 @@ class App:
             return
         begun = time.perf_counter()
         name, methods, segment = self._find(scope["raw_path"])
-        response = await self._answer(methods, Request(scope, receive, self._largest, segment))
+        request = Request(scope, receive, self._largest, self._room, segment)
+        with patience(self._hold) as mine:
+            try:
+                response = await self._answer(methods, request)
+            finally:
+                self._room.give_back(request.held)
+        if mine.used:
+            self._metrics.held(self._name)
         self._metrics.count(self._name, name, response.status, time.perf_counter() - begun)
         await send(
             {
@@ -197,12 +256,16 @@ class App:
     def _status(self, error: MunimentError) -> int:
         if isinstance(error, UnopenableError):
             return self._unopenable
-        if isinstance(error, TooLargeError):
-            return TOO_LARGE
         for kind, status in _STATUSES.items():
             if isinstance(error, kind):
                 return status
         return 503 if isinstance(error, TemporaryError) else 500
+
+
+@functools.lru_cache(maxsize=64)
+def _parameters(query: bytes) -> Mapping[str, str]:
+    # A node sends the same one with every look-up.
+    return dict(parse_qsl(query.decode("latin-1")))
 
 
 def text(value: str, status: int = 200) -> Response:

@@ -247,6 +247,28 @@ class Enclave:
             raise UnopenableError("no key held here opens the payload, which names no recipients: it is for others")
         return replace(payload, boxes=tuple(found.values()), recipients=tuple(found))
 
+    def ours(self, payload: Payload) -> Payload:
+        """What of a payload that another member sent is for us: those of our keys whose box opens it, and their boxes.
+
+        A box that does not open must not be kept: our key would count as a party of the transaction. Nor is what the
+        payload says of others believed, but with private state validation, where all parties are named to each. Raises
+        `UnopenableError` when nothing is for us.
+        """
+        if not payload.recipients:
+            return self.named(payload)
+        validated = payload.flag is PrivacyFlag.PRIVATE_STATE_VALIDATION
+        first = payload.recipients[0]
+        if len(payload.boxes) == 1 and (validated or len(payload.recipients) == 1):
+            # As every push is.
+            self.open(payload, first)
+            return payload
+        keys = self.opening_keys(payload)
+        boxes = {key: box for key, box in zip(payload.recipients, payload.boxes, strict=False) if key in keys}
+        if not boxes:
+            raise UnopenableError("no key held here opens the payload: it is for others, or was damaged")
+        others = tuple(key for key in payload.recipients if key not in boxes) if validated else ()
+        return replace(payload, boxes=tuple(boxes.values()), recipients=(*boxes, *others))
+
     # Parts
 
     def _of_sender(self, sender: bytes) -> SharedKeys:
@@ -293,10 +315,6 @@ class Enclave:
             except UnopenableError:
                 bad.add(master)
         return master in good
-
-
-def _contents(payload: Payload | RawPayload) -> tuple[bytes, bytes, bytes]:
-    return payload.ciphertext, payload.nonce, payload.sender
 
 
 def _opened(box: bytes, nonce: bytes, shared: SharedKeys, other: bytes) -> bytes | None:

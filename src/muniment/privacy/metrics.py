@@ -20,6 +20,15 @@ class Metrics:
         self._seconds = Histogram(
             "muniment_privacy_seconds", "Durations of requests.", labels, buckets=_BUCKETS, registry=self.registry
         )
+        self._held = Counter(
+            "muniment_privacy_held", "Requests that waited for the database.", ["interface"], registry=self.registry
+        )
+        self._pushes = Counter(
+            "muniment_privacy_pushes", "Requests to other members by result.", ["result"], registry=self.registry
+        )
+        self._push_seconds = Histogram(
+            "muniment_privacy_push_seconds", "Durations of those.", buckets=_BUCKETS, registry=self.registry
+        )
         self.ready = Gauge("muniment_privacy_ready", "1 when the manager can serve its node.", registry=self.registry)
         self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
@@ -32,6 +41,15 @@ class Metrics:
             self._known[key] = found
         found[0].inc()
         found[1].observe(seconds)
+
+    def held(self, interface: str) -> None:
+        """Count one request that had to wait for the database."""
+        self._held.labels(interface).inc()
+
+    def pushed(self, result: str, seconds: float) -> None:
+        """Count one push: `taken`, `away` or `refused`."""
+        self._pushes.labels(result).inc()
+        self._push_seconds.observe(seconds)
 
     def text(self) -> bytes:
         """All metrics in Prometheus' text format."""

@@ -15,15 +15,15 @@ from muniment.privacy import wire_json
 from muniment.privacy.asgi import BYTES, JSON, App, Handler, Request, Response, text, to_json
 from muniment.privacy.discovery import Discovery
 from muniment.privacy.envelope import decode, encode
-from muniment.privacy.errors import MalformedError
+from muniment.privacy.errors import MalformedError, RuleError
 from muniment.privacy.metrics import Metrics
-from muniment.privacy.patience import patience
 from muniment.privacy.ports import Store
 from muniment.privacy.q2t_app import API_VERSIONS
 from muniment.privacy.readiness import Readiness
 from muniment.privacy.receiving import Receiver
 from muniment.privacy.recovering import Recovery
 from muniment.privacy.resending import Resender
+from muniment.privacy.values import PrivacyFlag
 
 HOLD_SECONDS: Final = 3.0
 """How long a push waits for the database: its sender waits little longer."""
@@ -62,21 +62,15 @@ class P2pApp:
             b"/upcheck": {"GET": self._upcheck},
             b"/version": {"GET": self._told},
             b"/version/api": {"GET": self._api_versions},
-            b"/push": {"POST": self._held(self._push)},
-            b"/partyinfo": {"GET": self._held(self._party_info), "POST": self._held(self._hear)},
+            b"/push": {"POST": self._push},
+            b"/partyinfo": {"GET": self._party_info, "POST": self._hear},
             b"/partyinfo/validate": {"POST": self._validate},
-            b"/resend": {"POST": self._held(self._resend)},
-            b"/resendBatch": {"POST": self._held(self._resend_batch)},
-            b"/pushBatch": {"POST": self._held(self._push_batch)},
+            b"/resend": {"POST": self._resend},
+            b"/resendBatch": {"POST": self._resend_batch},
+            b"/pushBatch": {"POST": self._push_batch},
         }
-        return App("p2p", routes, self._metrics, largest=max(2 * largest_payload, LARGEST_BATCH), unopenable=400)
-
-    def _held(self, handler: Handler) -> Handler:
-        async def serve(request: Request) -> Response:
-            with patience(HOLD_SECONDS):
-                return await handler(request)
-
-        return serve
+        largest = max(2 * largest_payload, LARGEST_BATCH)
+        return App("p2p", routes, self._metrics, largest=largest, hold=HOLD_SECONDS, unopenable=400)
 
     async def _upcheck(self, request: Request) -> Response:
         del request
@@ -93,6 +87,12 @@ class P2pApp:
 
     async def _push(self, request: Request) -> Response:
         payload = decode(await request.body())
+        if self._readiness.recovering and await self._store.recovering():
+            # What a manager that knows no batches resends comes as pushes. Those with a flag need the order of batches.
+            if payload.flag is not PrivacyFlag.STANDARD:
+                raise RuleError("this member recovers its payloads: what has a privacy flag is taken in batches only")
+            await self._recovery.accept_batch([payload])
+            return text(wire_json.text(payload.hash), 201)
         await self._readiness.serve_when_ready(HOLD_SECONDS)
         return text(wire_json.text(await self._receiver.accept(payload)), 201)
 

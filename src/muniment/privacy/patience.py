@@ -17,19 +17,40 @@ from muniment.kernel.waiting import NotYetError, wait_for
 
 T = TypeVar("T")
 
-_deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
+
+class Patience:
+    """How long one request waits. `used` says whether it had to."""
+
+    __slots__ = ("deadline", "used")
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self.used = False
+
+    def left(self) -> float:
+        """Seconds that are left; below zero when they are over."""
+        return self.deadline - time.monotonic()
+
+
+_current: ContextVar[Patience | None] = ContextVar("patience", default=None)
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 0.25
 
 
 @contextlib.contextmanager
-def patience(seconds: float) -> Iterator[None]:
+def patience(seconds: float) -> Iterator[Patience]:
     """Within this context, database calls are tried again for `seconds` from now."""
-    token = _deadline.set(time.monotonic() + seconds)
+    mine = Patience(time.monotonic() + seconds)
+    token = _current.set(mine)
     try:
-        yield
+        yield mine
     finally:
-        _deadline.reset(token)
+        _current.reset(token)
+
+
+def current() -> Patience | None:
+    """The patience of the request that is served here; `None` outside of one."""
+    return _current.get()
 
 
 async def patiently(work: Callable[[], Awaitable[T]]) -> T:
@@ -40,10 +61,11 @@ async def patiently(work: Callable[[], Awaitable[T]]) -> T:
     try:
         return await work()
     except TemporaryError as error:
-        deadline = _deadline.get()
-        left = 0.0 if deadline is None else deadline - time.monotonic()
-        if left <= _FIRST_PAUSE:
+        mine = _current.get()
+        left = mine.left() if mine else 0.0
+        if mine is None or left <= _FIRST_PAUSE:
             raise
+        mine.used = True
         last = error
 
     async def again() -> T:

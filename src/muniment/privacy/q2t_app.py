@@ -16,7 +16,6 @@ from muniment.privacy import wire_json
 from muniment.privacy.asgi import BYTES, JSON, TEXT, App, Handler, Request, Response, text, to_json
 from muniment.privacy.errors import MalformedError, NotReadyError
 from muniment.privacy.metrics import Metrics
-from muniment.privacy.patience import patience
 from muniment.privacy.readiness import Readiness
 from muniment.privacy.receiving import Receiver
 from muniment.privacy.sending import Sender
@@ -79,13 +78,13 @@ class Q2tApp:
             b"/transaction//participants": {"GET": self._served(self._participants)},
             b"/transaction//mandatory": {"GET": self._served(self._mandatory)},
         }
-        return App("q2t", routes, self._metrics, largest=4 * largest_payload // 3 + _ENCODING_ROOM)
+        largest = 4 * largest_payload // 3 + _ENCODING_ROOM
+        return App("q2t", routes, self._metrics, largest=largest, hold=self._hold)
 
     def _served(self, handler: Handler) -> Handler:
         async def serve(request: Request) -> Response:
             await self._readiness.serve_when_ready(self._hold)
-            with patience(self._hold):
-                return await handler(request)
+            return await handler(request)
 
         return serve
 
@@ -105,7 +104,7 @@ class Q2tApp:
 
     async def _upcheck(self, request: Request) -> Response:
         del request
-        cause = await self._readiness.cause()
+        cause = await self._readiness.lasting_cause(self._hold)
         return text(cause, 503) if cause else text("I'm up!")
 
     async def _told(self, request: Request) -> Response:
@@ -166,7 +165,7 @@ class Q2tApp:
 
     async def _receive(self, request: Request) -> Response:
         payload_hash = _hash(request)
-        query = request.query() if request.scope["query_string"] else {}
+        query = request.query()
         if query.get("isRaw", "false").lower() == "true":
             answer = await self._receiver.receive_raw(payload_hash)
         else:
@@ -206,7 +205,7 @@ def _hash(request: Request) -> bytes:
     return _decoded(unquote_to_bytes(request.segment), HASH_BYTES, "the hash in the path")
 
 
-def _to(query: dict[str, str]) -> bytes | None:
+def _to(query: Mapping[str, str]) -> bytes | None:
     given = query.get("to")
     # A plus sign of base64 that was not escaped is read as a space.
     return _decoded(given.replace(" ", "+").encode(), KEY_BYTES, "to") if given else None

@@ -7,25 +7,38 @@ payload" for everything, and the node would take that for "not a party".
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Collection
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
-from muniment.kernel.errors import IntegrityError, MunimentError, PermanentError, TemporaryError
+from muniment.kernel.errors import IntegrityError, MunimentError, PermanentError, TemporaryError, WaitTimeoutError
 from muniment.kernel.files import make_private_directory, unwritable, write_atomically
+from muniment.kernel.waiting import NotYetError, wait_for
 from muniment.privacy.errors import NotReadyError
-from muniment.privacy.store import SqlStore
+from muniment.privacy.patience import current
+from muniment.privacy.ports import Store
 
 KNOWN_FILE: Final = "database-instance"
 REMEMBERED_SECONDS: Final = 1.0
+ANSWER_SECONDS: Final = 1.5
+"""A database that needs longer for a check counts as away."""
+
 _STARTING = "it is starting"
+
+
+class Migrated(Store, Protocol):
+    """A store whose tables are made before it is used."""
+
+    async def migrate(self) -> None:
+        """Bring the tables to this version's form; repeatable."""
 
 
 class Readiness:
     """The judgement, remembered for a second and shared by all who ask. `keys` are the public keys held here."""
 
-    def __init__(self, store: SqlStore, keys: Collection[bytes], data_dir: Path) -> None:
+    def __init__(self, store: Migrated, keys: Collection[bytes], data_dir: Path) -> None:
         self._store = store
         self._keys = keys
         self._file = data_dir / KNOWN_FILE
@@ -35,6 +48,8 @@ class Readiness:
         self._asking: asyncio.Task[None] | None = None
         self._opened = asyncio.Event()
         self.stopping = False
+        self.recovering = False
+        """Whether the member recovered its payloads at the last look."""
 
     async def open(self) -> None:
         """Make the database ready and know it again. Raises `TemporaryError` while it is away or the member recovers,
@@ -47,25 +62,24 @@ class Readiness:
                 "this is not the database that this manager knows: restore that one, or fetch the payloads from the"
                 " other members with `muniment privacy recover`"
             )
-        if (await self._store.check()).recovering:
+        self.recovering = (await self._store.check()).recovering
+        if self.recovering:
             # Before anything is served or remembered: it lacks payloads, and may get the lost one's identifier.
             raise NotReadyError("the payloads of this member are being recovered: wait for the end")
         if not known:
             _write(self._file, found)
         self._instance = found
+        self._cause, self._until = "", time.monotonic() + REMEMBERED_SECONDS
         self._opened.set()
 
     async def serve_when_ready(self, seconds: float) -> None:
-        """Return when requests of the node may be served; wait up to `seconds` for the start.
+        """Return when requests of the node may be served; wait up to `seconds` for the start, out of the patience of
+        the request.
 
         Raises `NotReadyError` with the cause. What the last check found counts: requests do not wait for checks.
         """
         if not self._opened.is_set():
-            try:
-                async with asyncio.timeout(seconds):
-                    await self._opened.wait()
-            except TimeoutError as error:
-                raise NotReadyError(f"the privacy manager cannot serve: {self._cause}") from error
+            await self._wait_for_the_start(seconds)
         if self._foreign:
             raise NotReadyError(f"the privacy manager cannot serve: {self._cause}")
 
@@ -73,11 +87,28 @@ class Readiness:
         """Why the manager cannot serve now; empty when it can."""
         if self.stopping:
             return "it is being stopped"
-        if time.monotonic() >= self._until:
+        if self._opened.is_set() and time.monotonic() >= self._until:
             if self._asking is None or self._asking.done():
                 self._asking = asyncio.create_task(self._ask())
-            await asyncio.shield(self._asking)
+            try:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    await asyncio.shield(self._asking)
+            except TimeoutError:
+                return "its database does not answer in its time"
         return self._cause
+
+    async def lasting_cause(self, seconds: float) -> str:
+        """`cause`, after up to `seconds` in which it may go away: a node that asks at its start ends when it is told of
+        one."""
+
+        async def gone() -> None:
+            cause = await self.cause()
+            if cause and not self.stopping:
+                raise NotYetError(cause)
+
+        with contextlib.suppress(WaitTimeoutError):
+            await wait_for("the manager", gone, timeout=seconds)
+        return await self.cause()
 
     async def cause_for_members(self) -> str:
         """Why other members' managers should not come here now; empty when they may.
@@ -100,16 +131,29 @@ class Readiness:
     def _foreign(self) -> bool:
         return self._cause.startswith(_FOREIGN)
 
+    async def _wait_for_the_start(self, seconds: float) -> None:
+        patience = current()
+        if patience:
+            patience.used = True
+            seconds = min(seconds, patience.left())
+        try:
+            async with asyncio.timeout(seconds):
+                await self._opened.wait()
+        except TimeoutError as error:
+            raise NotReadyError(f"the privacy manager cannot serve: {self._cause}") from error
+
     async def _ask(self) -> None:
-        if self._opened.is_set():
-            self._cause = await self._checked()
-        self._until = time.monotonic() + REMEMBERED_SECONDS
+        begun = time.monotonic()
+        self._cause = await self._checked()
+        # Counted from before the check: what it found may be older than its answer.
+        self._until = begun + REMEMBERED_SECONDS
 
     async def _checked(self) -> str:
         try:
             found = await self._store.check()
         except (TemporaryError, PermanentError, IntegrityError) as error:
             return f"{_FOREIGN}: {error}" if isinstance(error, IntegrityError) else str(error)
+        self.recovering = found.recovering
         if found.instance != self._instance:
             return f"{_FOREIGN}: it is another one than this manager knows"
         if found.recovering:

@@ -63,23 +63,26 @@ class Receiver:
     async def accept(self, payload: Payload) -> bytes:
         """Keep what another manager pushed; gives its hash. The same again changes nothing.
 
-        It is opened first: otherwise anyone could push rubbish and put its hash on the chain, and every node would stop
-        over it. Raises `UnopenableError`, `RuleError`, `ConflictError`.
+        Raises `UnopenableError`, `RuleError`, `ConflictError`.
         """
-        payload_hash = payload.hash
-        if self._enclave.holds(payload.sender):
-            # Ours, come home from a recipient: the database was lost, and others give back what they have.
-            await self._store.add(self._enclave.complete(payload))
-            return payload_hash
-        self._enclave.open(payload)
-        kept: Payload | None = payload
-        if payload.affected or payload.flag is not PrivacyFlag.STANDARD:
-            held = await self._store.payloads(payload.affected)
-            kept = judge_push(payload, held, lambda known, other: self._enclave.proves(payload, known, other))
+        kept = await self.examined(payload)
         if kept is not None:
-            # A payload of a very old manager names nobody: the rows of the database are by recipient.
-            await self._store.add(self._enclave.named(kept))
-        return payload_hash
+            await self._store.add(kept)
+        return payload.hash
+
+    async def examined(self, payload: Payload) -> Payload | None:
+        """What is kept of a payload that another manager pushed; `None` when that is nothing, though it is answered.
+
+        It is opened first: otherwise anyone could push rubbish and put its hash on the chain, and every node would stop
+        over it. Raises `UnopenableError`, `RuleError`.
+        """
+        # Ours comes home from a recipient after the database was lost: others give back what they have.
+        own = self._enclave.holds(payload.sender)
+        found = self._enclave.complete(payload) if own else self._enclave.ours(payload)
+        if found.flag is PrivacyFlag.STANDARD and not found.affected:
+            return found
+        held = await self._store.payloads(found.affected)
+        return judge_push(found, held, lambda known, other: self._enclave.proves(found, known, other))
 
     def answer_challenge(self, payload: Payload) -> str:
         """The UUID in a payload by which another manager asks whether we hold a key.

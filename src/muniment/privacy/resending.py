@@ -1,24 +1,34 @@
 """Giving payloads back to a member that lost its database, when it asks (Tessera's resend); nothing is kept or changed.
 
-Whoever asks gets only what the holder of its key can open. Requests make us read many rows, so only one at a time is
-served for a key.
+Whoever asks gets only what the holder of its key can open, and where that one announced itself. Requests make us read
+many rows: for one key only one at a time is served, then for as long as it took none; and few for all keys together.
 """
 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from muniment.privacy.enclave import Enclave
 from muniment.privacy.envelope import for_recipient
-from muniment.privacy.errors import MalformedError, NotReadyError, RuleError, UnknownHashError, UnknownKeyError
+from muniment.privacy.errors import (
+    MalformedError,
+    NotReadyError,
+    RuleError,
+    UnknownHashError,
+    UnknownKeyError,
+    UnopenableError,
+)
+from muniment.privacy.paging import pages
 from muniment.privacy.ports import Peers, Store
 from muniment.privacy.values import KEY_BYTES, Payload, PrivacyFlag
 
-PAGE: Final = 100
-"""Payloads that are read at once."""
+MOST_AT_ONCE: Final = 4
+"""Keys whose holders get back what they lost at the same time."""
 
 LARGEST_BATCH: Final = 1000
 LARGEST_BATCH_BYTES: Final = 8 << 20
@@ -33,6 +43,8 @@ class Resender:
         self._store = store
         self._peers = peers
         self._busy: set[bytes] = set()
+        self._resting: dict[bytes, float] = {}
+        """Until when a key must wait, by the monotonic clock."""
 
     async def resend_one(self, payload_hash: bytes, key: bytes) -> Payload:
         """The payload of this hash for the holder of `key`.
@@ -76,27 +88,30 @@ class Resender:
         count, batch, large = 0, list[Payload](), 0
         with self._alone(key):
             async for payload in self._all(key):
-                batch.append(payload)
-                large += len(payload.ciphertext)
-                count += 1
-                if len(batch) >= min(size, LARGEST_BATCH) or large >= LARGEST_BATCH_BYTES:
+                size_here = len(payload.ciphertext)
+                if batch and (len(batch) >= min(size, LARGEST_BATCH) or large + size_here > LARGEST_BATCH_BYTES):
                     await self._peers.push_batch(peer, batch)
                     batch, large = [], 0
+                batch.append(payload)
+                large += size_here
+                count += 1
             if batch:
                 await self._peers.push_batch(peer, batch)
         return count
 
     async def _all(self, key: bytes) -> AsyncIterator[Payload]:
-        after = b""
-        while page := await self._store.page(key, after, PAGE):
+        async for page in pages(partial(self._store.page, key)):
             for payload in page:
-                after = payload.hash
                 found = self._for(payload, key)
                 if found is not None:
                     yield found
 
     def _for(self, payload: Payload, key: bytes) -> Payload | None:
         """What the holder of `key` gets of a payload; `None` when it is no party."""
+        try:
+            payload = self._enclave.named(payload)
+        except UnopenableError:
+            return None
         if payload.sender == key:
             # It is the sender's: with our boxes, from which it can make its own again.
             ours = [
@@ -124,10 +139,15 @@ class Resender:
     @contextlib.contextmanager
     def _alone(self, key: bytes) -> Iterator[None]:
         self._check_key(key)
-        if key in self._busy:
-            raise NotReadyError("what this key's holder lost is being sent already: wait for its end")
+        begun = time.monotonic()
+        for rested in [each for each, until in self._resting.items() if until <= begun]:
+            del self._resting[rested]
+        if key in self._busy or key in self._resting or len(self._busy) >= MOST_AT_ONCE:
+            raise NotReadyError("what this key's holder or others lost is being sent already: wait for its end")
         self._busy.add(key)
         try:
             yield
         finally:
             self._busy.discard(key)
+            ended = time.monotonic()
+            self._resting[key] = ended + (ended - begun)

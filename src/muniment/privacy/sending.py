@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from muniment.privacy.enclave import Enclave
 from muniment.privacy.envelope import for_recipient
-from muniment.privacy.errors import MalformedError, RuleError, UnknownHashError, UnknownKeyError
+from muniment.privacy.errors import ConflictError, MalformedError, RuleError, UnknownHashError, UnknownKeyError
 from muniment.privacy.ports import Peers, Store
 from muniment.privacy.rules import check_sending
 from muniment.privacy.values import Payload, Peer, PrivacyFlag, SendRequest, Sent, SignedRequest
@@ -66,17 +66,21 @@ class Sender:
         return raw.hash
 
     async def send_signed(self, request: SignedRequest) -> Sent:
-        """Send a payload that `store_raw` kept. The same again, after a failure too, has no second effect.
+        """Send a payload that `store_raw` kept. The same again, after a failure too, has no second effect; with more
+        recipients it is sent to those as well.
 
-        Raises as `send`, and `UnknownHashError` when there is no such raw payload.
+        Raises as `send`, `UnknownHashError` when there is no such raw payload, and `ConflictError` when it was sent
+        before by other rules.
         """
         raw = await self._store.raw(request.hash)
         if raw is None:
             raise UnknownHashError("no payload with this hash was stored: store it first")
         recipients = self._enclave.recipients(request.recipients, raw.sender)
         known = await self._store.payload(request.hash)
-        if known is not None and set(recipients).issubset(known.recipients):
-            return self._sent(request.hash, raw.sender, recipients)
+        if known is not None:
+            _check_same(request, recipients, known)
+            if set(recipients).issubset(known.recipients):
+                return self._sent(request.hash, raw.sender, recipients)
         affected = await self._checked(request, recipients)
         remote = await self._resolve(recipients, request.flag)
 
@@ -161,3 +165,19 @@ class Sender:
 
     def _sent(self, payload_hash: bytes, sender: bytes, recipients: Sequence[bytes]) -> Sent:
         return Sent(payload_hash, sender, tuple(key for key in recipients if self._enclave.holds(key)))
+
+
+def _check_same(request: SignedRequest, recipients: Sequence[bytes], known: Payload) -> None:
+    """Raises `ConflictError` when a payload that all parties have already is to be sent by other rules."""
+    same = (
+        known.flag is request.flag
+        and known.exec_hash == request.exec_hash
+        and set(known.mandatory) == set(request.mandatory)
+        and set(known.affected) == set(request.affected)
+        and (known.flag is not PrivacyFlag.PRIVATE_STATE_VALIDATION or set(known.recipients) == set(recipients))
+    )
+    if not same:
+        raise ConflictError(
+            "this payload was sent before with another privacy flag, or touched other contracts: store it again, and"
+            " sign a transaction with the new hash"
+        )

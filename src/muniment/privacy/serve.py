@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import signal
 import socket
 import ssl
@@ -20,6 +19,7 @@ from muniment.clients.privacy_peer import PeerClient
 from muniment.kernel.errors import InputError
 from muniment.kernel.tls import CertificateFiles, MutualTls
 from muniment.privacy.asgi import App
+from muniment.privacy.counted import CountedPeers
 from muniment.privacy.discovery import Discovery
 from muniment.privacy.enclave import Enclave
 from muniment.privacy.key_files import read_pair
@@ -30,6 +30,7 @@ from muniment.privacy.q2t_app import Q2tApp
 from muniment.privacy.readiness import Readiness, open_patiently
 from muniment.privacy.receiving import Receiver
 from muniment.privacy.recovering import Recovery
+from muniment.privacy.renewal import Renewal
 from muniment.privacy.resending import Resender
 from muniment.privacy.sending import Sender
 from muniment.privacy.settings import Settings, TlsFiles
@@ -44,8 +45,6 @@ KEEP_ALIVE_SECONDS: Final = 75
 
 LOOK_SECONDS: Final = 1.0
 """Between looks at the certificates' files and at the database."""
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,9 @@ class Parts:
     peers: StoredPeers
     sender: Sender
     receiver: Receiver
+    resender: Resender
     recovery: Recovery
+    metrics: Metrics
 
 
 def serve(settings: Settings, doors: Doors) -> None:
@@ -86,10 +87,19 @@ async def parts(settings: Settings, tls: MutualTls | None) -> AsyncIterator[Part
         return PeerClient(url, tls=tls.client if tls else None)
 
     peers = StoredPeers(store, connect)
+    metrics = Metrics()
+    counted = CountedPeers(peers, metrics)
     receiver = Receiver(enclave, store)
     try:
         yield Parts(
-            enclave, store, peers, Sender(enclave, store, peers), receiver, Recovery(enclave, store, peers, receiver)
+            enclave,
+            store,
+            peers,
+            Sender(enclave, store, counted),
+            receiver,
+            Resender(enclave, store, counted),
+            Recovery(enclave, store, peers, receiver),
+            metrics,
         )
     finally:
         await peers.close()
@@ -123,7 +133,8 @@ async def _serve(settings: Settings, doors: Doors) -> None:
         loop.add_signal_handler(number, stopping.set)
     node_tls, peer_tls = mutual_tls(settings.tls.q2t), mutual_tls(settings.tls.p2p)
     async with parts(settings, peer_tls) as made:
-        metrics = Metrics()
+        metrics = made.metrics
+        _check_groups(settings, made.enclave)
         readiness = Readiness(made.store, made.enclave.keys, settings.data_dir)
         known = discovery(settings, made)
         largest = settings.largest_payload_bytes
@@ -139,7 +150,7 @@ async def _serve(settings: Settings, doors: Doors) -> None:
         ).app(largest)
         p2p = P2pApp(
             made.receiver,
-            Resender(made.enclave, made.store, made.peers),
+            made.resender,
             made.recovery,
             known,
             made.store,
@@ -170,29 +181,24 @@ async def _open_and_announce(readiness: Readiness, known: Discovery, seconds: fl
         await known.run(seconds, stopping)
 
 
+def _check_groups(settings: Settings, enclave: Enclave) -> None:
+    grouped = {key for group in settings.resident_groups for key in group.members}
+    if grouped and not grouped.issuperset(enclave.keys):
+        raise InputError("a key that is held here is in no resident group: with several private states each is in one")
+
+
 async def _look(
     readiness: Readiness, certificates: list[MutualTls], peers: StoredPeers, stopping: asyncio.Event
 ) -> None:
     """Look at the database and at the certificates now and then."""
+    renewal = Renewal(certificates)
     while not stopping.is_set():
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOOK_SECONDS):
                 await stopping.wait()
         await readiness.cause()
-        if _refreshed(certificates):
+        if renewal.happened():
             await peers.renew()
-
-
-def _refreshed(certificates: list[MutualTls]) -> bool:
-    changed = False
-    for tls in certificates:
-        try:
-            if tls.refresh():
-                changed = True
-                _log.info("new certificates are in use")
-        except InputError as error:
-            _log.warning("changed certificates cannot be used, the old ones stay: %s", error)
-    return changed
 
 
 class _Server(uvicorn.Server):

@@ -7,7 +7,7 @@ import binascii
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from muniment.kernel.errors import InputError
 
@@ -79,6 +79,17 @@ class ResidentGroup(Strict):
     description: str = ""
     members: tuple[PublicKey, ...]
 
+    @field_validator("id")
+    @classmethod
+    def _is_base64(cls, value: str) -> str:
+        try:
+            name = base64.b64decode(value, validate=True)
+        except ValueError as error:
+            raise ValueError("the id of a group is base64") from error
+        if not name:
+            raise ValueError("the id of a group is not empty")
+        return value
+
 
 class Settings(Strict):
     """The whole file."""
@@ -110,6 +121,17 @@ class Settings(Strict):
     resident_groups: tuple[ResidentGroup, ...] = ()
     """Given when the chain has several private states; then every key belongs to one of them."""
     tls: Tls = Tls()
+
+    @field_validator("resident_groups")
+    @classmethod
+    def _are_distinct(cls, groups: tuple[ResidentGroup, ...]) -> tuple[ResidentGroup, ...]:
+        # A node refuses to start with others (GoQuorum core/private_state_manager.go).
+        if len({group.id for group in groups}) < len(groups):
+            raise ValueError("the ids of the groups are different")
+        members = [key for group in groups for key in group.members]
+        if len(set(members)) < len(members):
+            raise ValueError("a key is in one group only")
+        return groups
 
     def database_password(self) -> str | None:
         """The database's password, when it has one. Raises `InputError` when its file cannot be read."""

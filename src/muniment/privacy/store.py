@@ -8,8 +8,10 @@ from typing import Final, ParamSpec, TypeVar
 
 from muniment.database.engine import Database, Work, open_database
 from muniment.database.migration import Revisions, migrate
+from muniment.kernel.errors import TemporaryError
 from muniment.privacy import store_member, store_payloads
 from muniment.privacy.patience import patiently
+from muniment.privacy.store_lookups import Lookups
 from muniment.privacy.values import Checked, Payload, Peer, RawPayload
 
 REVISIONS: Final = Revisions("privacy", Path(__file__).parent / "migrations", "0001", "privacy_alembic_version")
@@ -23,6 +25,12 @@ class SqlStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._presence: Lookups[bool] = Lookups(
+            lambda hashes: database.glance(store_payloads.present, hashes), at_once=2, most=256
+        )
+        self._contents: Lookups[Payload] = Lookups(
+            lambda hashes: database.glance(store_payloads.get_many, hashes), at_once=4, most=16
+        )
 
     async def migrate(self) -> None:
         """Bring the tables to this version's form; repeatable, and safe when several start at once."""
@@ -30,10 +38,17 @@ class SqlStore:
 
     async def payload(self, payload_hash: bytes) -> Payload | None:
         """See `ports.Store`."""
-        # Most look-ups are for other members' payloads: they are answered by one statement.
-        if not await patiently(lambda: self._database.glance(store_payloads.is_there, payload_hash)):
+        return await patiently(lambda: self._look_up(payload_hash))
+
+    async def _look_up(self, payload_hash: bytes) -> Payload | None:
+        # Most are other members' payloads: they are answered by the first look-up.
+        if not await self._presence.get(payload_hash):
             return None
-        return await self._read(store_payloads.get, payload_hash)
+        found = await self._contents.get(payload_hash)
+        if found is None:
+            # Deleted since, or another host was asked: only the first look-up may say that there is none.
+            raise TemporaryError("a payload vanished while it was read: it is looked up again")
+        return found
 
     async def payloads(self, hashes: Collection[bytes]) -> Mapping[bytes, Payload]:
         """See `ports.Store`."""

@@ -24,30 +24,38 @@ the first time were left out."""
 _one = sa.select(sa.literal_column("1").label("one")).subquery("one_row")
 
 
+_MANY = sa.select(payloads).where(payloads.c.hash.in_(sa.bindparam("hashes", expanding=True)))
+_RECIPIENTS = (
+    sa.select(recipients)
+    .where(recipients.c.hash.in_(sa.bindparam("hashes", expanding=True)))
+    .order_by(recipients.c.hash, recipients.c.place)
+)
+_AFFECTED = sa.select(affected).where(affected.c.hash.in_(sa.bindparam("hashes", expanding=True)))
+
+
 @functools.cache
 def _presence(dialect: str) -> sa.Select[Any]:
     # One row comes back in any case: it says whether what is missing here is missing at the primary.
-    wanted = _one.outerjoin(payloads, payloads.c.hash == sa.bindparam("wanted"))
-    return sa.select(is_replica(dialect).label("replica"), payloads.c.hash).select_from(wanted)
+    wanted = payloads.c.hash.in_(sa.bindparam("hashes", expanding=True))
+    return sa.select(is_replica(dialect).label("replica"), payloads.c.hash).select_from(
+        _one.outerjoin(payloads, wanted)
+    )
 
 
-def is_there(connection: Connection, payload_hash: bytes) -> bool:
-    """Whether the primary has this payload; raises `ReadOnlyError` when this is not the primary. One statement."""
-    row = connection.execute(_presence(connection.dialect.name), {"wanted": payload_hash}).one()
-    if row.replica:
+def present(connection: Connection, hashes: Collection[bytes]) -> dict[bytes, bool]:
+    """`True` for those of these payloads that the primary has; raises `ReadOnlyError` when this is not the primary.
+
+    One statement.
+    """
+    rows = connection.execute(_presence(connection.dialect.name), {"hashes": list(hashes)}).all()
+    if any(row.replica for row in rows):
         raise refusal("the database")
-    return row.hash is not None
-
-
-def get(connection: Connection, payload_hash: bytes) -> Payload | None:
-    """The payload of this hash."""
-    row = connection.execute(sa.select(payloads).where(payloads.c.hash == payload_hash)).one_or_none()
-    return None if row is None else _whole(connection, [row])[0]
+    return {row.hash: True for row in rows if row.hash is not None}
 
 
 def get_many(connection: Connection, hashes: Collection[bytes]) -> dict[bytes, Payload]:
     """Those of the payloads that there are, by hash."""
-    rows = connection.execute(sa.select(payloads).where(payloads.c.hash.in_(list(hashes)))).all()
+    rows = connection.execute(_MANY, {"hashes": list(hashes)}).all()
     return {row.hash: payload for row, payload in zip(rows, _whole(connection, rows), strict=True)}
 
 
@@ -146,7 +154,8 @@ def clear_staged(connection: Connection) -> None:
 
 
 def merged(before: Payload, payload: Payload) -> Payload:
-    """`before` with the recipients and boxes that only `payload` has; new ones come first, as Tessera does it."""
+    """`before` with the recipients, boxes and affected transactions that only `payload` has; new recipients come first,
+    as Tessera does it."""
     if not (before.recipients and payload.recipients):
         # A box without a name, of a very old manager: one form is as good as the other.
         return before if before.recipients else payload
@@ -162,7 +171,8 @@ def merged(before: Payload, payload: Payload) -> Payload:
         before.recipient_nonce,
         tuple(dict.fromkeys((*holders, *others))),
         before.flag,
-        before.affected,
+        # A member that is no party of what a payload affects does not keep that part of it.
+        {**payload.affected, **before.affected},
         before.exec_hash,
         before.mandatory,
         before.group_id,
@@ -220,6 +230,9 @@ def _merge(connection: Connection, payload_hash: bytes, row: Mapping[str, Any], 
     if any(getattr(stored, name) != row[name] for name in _FIXED):
         raise ConflictError("another payload with the same hash is kept here: it was refused")
     before = _whole(connection, [stored])[0]
+    if before.flag is PrivacyFlag.PRIVATE_STATE_VALIDATION and {*before.recipients} != {*payload.recipients}:
+        # Whoever knows a payload could name further parties, and later transactions of the contract would be refused.
+        raise ConflictError("the same payload with other recipients is kept here: it was refused")
     after = merged(before, payload)
     if (after.recipients, after.boxes) != (before.recipients, before.boxes):
         connection.execute(sa.delete(recipients).where(recipients.c.hash == payload_hash))
@@ -238,12 +251,10 @@ def _whole(connection: Connection, rows: Sequence[Row[Any]]) -> list[Payload]:
     if not hashes:
         return []
     keys: dict[bytes, list[Row[Any]]] = {each: [] for each in hashes}
-    for one in connection.execute(
-        sa.select(recipients).where(recipients.c.hash.in_(hashes)).order_by(recipients.c.hash, recipients.c.place)
-    ):
+    for one in connection.execute(_RECIPIENTS, {"hashes": hashes}):
         keys[one.hash].append(one)
     touched: dict[bytes, dict[bytes, bytes]] = {each: {} for each in hashes}
-    for one in connection.execute(sa.select(affected).where(affected.c.hash.in_(hashes))):
+    for one in connection.execute(_AFFECTED, {"hashes": hashes}):
         touched[one.hash][one.affected] = one.security_hash
     return [_payload(row, keys[row.hash], touched[row.hash]) for row in rows]
 
