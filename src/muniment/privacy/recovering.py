@@ -64,7 +64,7 @@ class Recovered:
     refused: dict[bytes, str] = field(default_factory=dict)
     """Payloads that were not kept, by hash, and why."""
     lacking: set[bytes] = field(default_factory=set)
-    """Kept ones without some of what they affect: this member was no party of those transactions, or nobody has them."""
+    """Kept ones without some of what they affect: this member was no party of it, or nobody has it."""
 
     @property
     def whole(self) -> bool:
