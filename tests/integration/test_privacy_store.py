@@ -9,20 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
-from sqlalchemy.engine import Connection
 
-from muniment.database.engine import open_database
 from muniment.kernel.errors import IntegrityError
 from muniment.privacy import store_member
 from muniment.privacy.errors import ConflictError
 from muniment.privacy.ports import Store
-from muniment.privacy.store import SqlStore, open_store
-from muniment.privacy.store_tables import metadata
+from muniment.privacy.store import open_store
 from muniment.privacy.values import Payload, Peer, PrivacyFlag, RawPayload
-from tests.support.databases import PASSWORD, DatabaseServer
+from tests.support.databases import PASSWORD
 from tests.support.memory_store import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -32,15 +26,6 @@ AT_ONCE = 20
 RAW = b"a raw payload's ciphertext"
 
 Open = Callable[[], Awaitable[Store]]
-
-
-@pytest.fixture(params=["sqlite", "mariadb", "postgresql"])
-def url(request: pytest.FixtureRequest) -> str:
-    """Of an empty database."""
-    if request.param == "sqlite":
-        return "sqlite"
-    server: DatabaseServer = request.getfixturevalue(request.param)
-    return server.fresh()
 
 
 @pytest.fixture(params=["memory", "sqlite", "mariadb", "postgresql"])
@@ -364,25 +349,3 @@ async def test_a_payload_of_an_old_manager_that_is_staged_twice_keeps_a_box(stor
     await store.stage([unnamed, named])
     await store.stage([unnamed])
     assert await store.staged(b"", 10) == [named]
-
-
-async def test_revisions_make_the_tables_that_the_code_uses(url: str, tmp_path: Path) -> None:
-    password = None if url == "sqlite" else PASSWORD
-    database = open_database(url, password, tmp_path / "privacy.sqlite")
-    store = SqlStore(database)
-    # As after a crash between two tables, which MySQL does not undo.
-    await database.write(lambda connection: metadata.tables["privacy_payload"].create(connection))
-    await asyncio.gather(store.migrate(), store.migrate())
-
-    def differences(connection: Connection) -> list[object]:
-        opts = {
-            "include_name": lambda name, kind, _: kind != "table" or name in metadata.tables,
-            # MySQL turns BLOB(128) into TINYBLOB.
-            "compare_type": connection.dialect.name not in ("mysql", "mariadb"),
-        }
-        ours = MigrationContext.configure(connection, opts=opts)
-        return list(compare_metadata(ours, metadata))
-
-    assert await database.read(differences) == []
-    assert await database.read(lambda connection: connection.execute(sa.text("SELECT 1")).scalar_one()) == 1
-    await store.close()

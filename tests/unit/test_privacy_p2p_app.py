@@ -215,7 +215,6 @@ async def test_everything_comes_in_batches_to_who_asks_for_them(alpha: Manager, 
     beta = network["beta"]
     await beta.store.set_recovering(True)
     hashes = {(await alpha.member.sender.send(SendRequest(b"x", recipients=(beta.key,)))).hash for _ in range(3)}
-    beta.store.recovers = True
     answer = await alpha.post(b"/resendBatch", {"publicKey": b64(beta.key), "batchSize": 2})
     assert (answer.status, answer.json(), set(beta.store.stages)) == (200, {"total": 3}, hashes)
 

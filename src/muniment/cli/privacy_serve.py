@@ -8,8 +8,7 @@ from pathlib import Path
 import click
 
 from muniment.kernel import telemetry
-from muniment.privacy.doors import open_door
-from muniment.privacy.settings import read
+from muniment.privacy.doors import addresses, open_door
 
 
 @click.command()
@@ -21,9 +20,10 @@ from muniment.privacy.settings import read
 )
 def serve(config: Path) -> None:
     """Serve until stopped. Logs go to standard error, one JSON object per line."""
-    settings = read(config)
-    doors = [open_door(place) for place in (settings.q2t, settings.p2p, settings.status)]
-    telemetry.configure()
+    doors = [open_door(place) for place in addresses(config)]
     # Only now: what follows takes most of a second to import, and requests wait at the open doors meanwhile.
+    settings = importlib.import_module("muniment.privacy.settings").read(config)
+    telemetry.configure()
     service = importlib.import_module("muniment.privacy.serve")
+    doors = doors or [open_door(place) for place in (settings.q2t, settings.p2p, settings.status)]
     service.serve(settings, service.Doors(*doors))

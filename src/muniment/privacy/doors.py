@@ -7,11 +7,15 @@ while the manager starts. So this module imports as little as possible.
 from __future__ import annotations
 
 import socket
-from typing import Final, Protocol
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
 
+from muniment.kernel.encoding import parse_json
 from muniment.kernel.errors import InputError
 
 BACKLOG: Final = 2048
+INTERFACES: Final = ("q2t", "p2p", "status")
+_HIGHEST_PORT: Final = 65535
 
 
 class Place(Protocol):
@@ -24,6 +28,27 @@ class Place(Protocol):
     @property
     def port(self) -> int:
         """TCP port."""
+
+
+class Address(NamedTuple):
+    """A `Place`."""
+
+    host: str
+    port: int
+
+
+def addresses(path: Path) -> list[Address]:
+    """Where the interfaces listen by the configuration file at `path`, in the order of `INTERFACES`.
+
+    None when they cannot be told: whoever reads the whole file says what is wrong with it, and takes longer.
+    """
+    try:
+        document = parse_json(path.read_bytes())
+        found = [Address(document[name]["host"], document[name]["port"]) for name in INTERFACES]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
+    fits = all(isinstance(host, str) and type(port) is int and 0 < port <= _HIGHEST_PORT for host, port in found)
+    return found if fits else []
 
 
 def open_door(place: Place) -> socket.socket:
