@@ -1,4 +1,4 @@
-"""Making the tables: all that the code uses, also after a crash in between, and by two at once."""
+"""Making the tables: every database gets those that the code uses, even after a crash in between, or by two at once."""
 
 from __future__ import annotations
 
