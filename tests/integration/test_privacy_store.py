@@ -349,3 +349,33 @@ async def test_a_payload_of_an_old_manager_that_is_staged_twice_keeps_a_box(stor
     await store.stage([unnamed, named])
     await store.stage([unnamed])
     assert await store.staged(b"", 10) == [named]
+
+
+async def test_what_is_staged_twice_affects_all_that_either_form_names(store: Store) -> None:
+    whole = replace(payload(KEYS[0]), flag=PrivacyFlag.PARTY_PROTECTION)
+    first, second = {b"a" * 64: b"1" * 64}, {b"b" * 64: b"2" * 64}
+    for affected in ({}, first, second):
+        await store.stage([replace(whole, affected=affected)])
+    (found,) = await store.staged(b"", 10)
+    assert found.affected == first | second
+
+
+async def test_what_is_kept_gains_no_affected_transactions(store: Store) -> None:
+    whole = replace(payload(KEYS[0]), flag=PrivacyFlag.PARTY_PROTECTION)
+    await store.add(whole)
+    await store.add(replace(whole, affected={b"a" * 64: b"1" * 64}))
+    assert await store.payload(whole.hash) == whole
+
+
+async def test_with_private_state_validation_the_recipients_are_the_same_for_ever(store: Store) -> None:
+    whole = payload(KEYS[0], KEYS[1], KEYS[2], flag=PrivacyFlag.PRIVATE_STATE_VALIDATION)
+    first = replace(whole, boxes=whole.boxes[:1])
+    await store.add(first)
+    with pytest.raises(ConflictError):
+        await store.add(replace(first, recipients=(*first.recipients, KEYS[3])))
+    with pytest.raises(ConflictError):
+        await store.add(replace(first, recipients=first.recipients[:2]))
+    assert await store.payload(whole.hash) == first
+    keys = (KEYS[1], KEYS[0], KEYS[2])
+    await store.add(replace(whole, boxes=whole.boxes[1:2], recipients=keys))
+    assert await store.payload(whole.hash) == replace(whole, boxes=whole.boxes[1::-1], recipients=keys)
