@@ -245,6 +245,17 @@ async def test_the_first_server_that_takes_writes_is_used(
     await store.close()
 
 
+async def test_what_another_database_lacks_is_not_absent(store: SqlStore, server: DatabaseServer, tmp_path: Path) -> None:
+    # As after a change of hosts: the tables are there, the payloads are not.
+    await store.adopt("the database that was claimed")
+    assert await store.payload(bytes(64)) is None
+    other = open_store(server.last(), PASSWORD, tmp_path / "unused")
+    await other.adopt("another one")
+    with pytest.raises(TemporaryError, match="not the database that this manager knows"):
+        await store.payload(bytes(64))
+    await other.close()
+
+
 @pytest.fixture
 def unused() -> Callable[[], int]:
     """Gives ports that nobody listens on."""

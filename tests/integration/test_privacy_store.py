@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from muniment.kernel.errors import IntegrityError
+from muniment.kernel.errors import IntegrityError, TemporaryError
+from muniment.kernel.waiting import NotYetError, wait_for
 from muniment.privacy import store_member
 from muniment.privacy.errors import ConflictError
 from muniment.privacy.ports import Store
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.anyio
 
 KEYS = [bytes([n]) * 32 for n in range(1, 9)]
 AT_ONCE = 20
+MIGRATE_SECONDS = 60
 RAW = b"a raw payload's ciphertext"
 
 Open = Callable[[], Awaitable[Store]]
@@ -40,12 +42,20 @@ async def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
             return stores[0]
         store = open_store(place, PASSWORD if of_server else None, tmp_path / "privacy.sqlite")
         stores.append(store)
-        await store.migrate()
+        await wait_for("making the tables", lambda: migrated(store), timeout=MIGRATE_SECONDS)
         return store
 
     yield another
     for store in stores:
         await store.close()
+
+
+async def migrated(store: Store) -> None:
+    """Makes the tables as a manager does: it tries again while another one is at it."""
+    try:
+        await store.migrate()
+    except TemporaryError as error:
+        raise NotYetError(str(error)) from error
 
 
 @pytest.fixture

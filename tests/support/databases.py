@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pwd
 import shutil
@@ -49,9 +50,12 @@ class DatabaseServer:
     def fresh(self) -> str:
         """The URL of a new empty database."""
         self._databases += 1
-        name = f"{NAME}_{self._databases}"
-        self._make_database(name)
-        return f"{self.scheme}://{USER}@127.0.0.1:{self.port}/{name}"
+        self._make_database(f"{NAME}_{self._databases}")
+        return self.last()
+
+    def last(self) -> str:
+        """The URL that `fresh` gave last."""
+        return f"{self.scheme}://{USER}@127.0.0.1:{self.port}/{NAME}_{self._databases}"
 
     def start(self) -> None:
         """Start the server, made at the first time, and wait until it takes connections."""
@@ -208,6 +212,12 @@ class PostgreSql(DatabaseServer):
     def read_only(self, value: bool) -> None:
         self.statement(f"ALTER SYSTEM SET default_transaction_read_only = {'on' if value else 'off'}")
         self.statement("SELECT pg_reload_conf()")
+        # The server tells its sessions before it opens another one (postmaster.c, process_pm_reload_request).
+        wait_blocking("the reload", functools.partial(self._reloaded, value), timeout=START_SECONDS)
+
+    def _reloaded(self, value: bool) -> None:
+        if self.statement("SHOW default_transaction_read_only") != ("on" if value else "off"):
+            raise NotYetError("the setting is the old one")
 
     def __init__(self, directory: Path, port: int, *options: str) -> None:
         super().__init__(directory, port, *options)

@@ -8,7 +8,6 @@ from typing import Final, ParamSpec, TypeVar
 
 from muniment.database.engine import Database, Work, open_database
 from muniment.database.migration import Revisions, migrate
-from muniment.kernel.errors import TemporaryError
 from muniment.privacy import store_member, store_payloads
 from muniment.privacy.patience import patiently
 from muniment.privacy.store_lookups import Lookups
@@ -25,11 +24,9 @@ class SqlStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._presence: Lookups[bool] = Lookups(
-            lambda hashes: database.glance(store_payloads.present, hashes), at_once=2, most=256
-        )
-        self._contents: Lookups[Payload] = Lookups(
-            lambda hashes: database.glance(store_payloads.get_many, hashes), at_once=4, most=16
+        self._instance: str | None = None
+        self._lookups: Lookups[Payload] = Lookups(
+            lambda hashes: database.glance(store_payloads.look_up, hashes, self._instance), at_once=4, most=64
         )
 
     async def migrate(self) -> None:
@@ -38,17 +35,7 @@ class SqlStore:
 
     async def payload(self, payload_hash: bytes) -> Payload | None:
         """See `ports.Store`."""
-        return await patiently(lambda: self._look_up(payload_hash))
-
-    async def _look_up(self, payload_hash: bytes) -> Payload | None:
-        # Most are other members' payloads: they are answered by the first look-up.
-        if not await self._presence.get(payload_hash):
-            return None
-        found = await self._contents.get(payload_hash)
-        if found is None:
-            # Deleted since, or another host was asked: only the first look-up may say that there is none.
-            raise TemporaryError("a payload vanished while it was read: it is looked up again")
-        return found
+        return await patiently(lambda: self._lookups.get(payload_hash))
 
     async def payloads(self, hashes: Collection[bytes]) -> Mapping[bytes, Payload]:
         """See `ports.Store`."""
@@ -112,7 +99,8 @@ class SqlStore:
 
     async def claim(self, keys: Collection[bytes]) -> str:
         """See `ports.Store`."""
-        return await self._write(store_member.claim, keys)
+        self._instance = await self._write(store_member.claim, keys)
+        return self._instance
 
     async def check(self) -> Checked:
         """See `ports.Store`."""
@@ -121,6 +109,7 @@ class SqlStore:
     async def adopt(self, instance: str) -> None:
         """See `ports.Store`."""
         await self._write(store_member.adopt, instance)
+        self._instance = instance
 
     async def recovering(self) -> bool:
         """See `ports.Store`."""

@@ -11,10 +11,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from muniment.database.session import refusal
+from muniment.kernel.errors import TemporaryError
 from muniment.privacy.envelope import decode, encode
 from muniment.privacy.errors import ConflictError
 from muniment.privacy.store_sql import insert_all, insert_new, is_replica, put
-from muniment.privacy.store_tables import affected, payloads, raw, recipients, staged, wrapped
+from muniment.privacy.store_tables import affected, member, payloads, raw, recipients, staged, wrapped
 from muniment.privacy.values import KEY_BYTES, Payload, PrivacyFlag, RawPayload
 
 _FIXED = ("sender", "flag", "nonce", "recipient_nonce", "exec_hash", "mandatory")
@@ -34,29 +35,33 @@ _AFFECTED = sa.select(affected).where(affected.c.hash.in_(sa.bindparam("hashes",
 
 
 @functools.cache
-def _presence(dialect: str) -> sa.Select[Any]:
-    # One row comes back in any case: it says whether what is missing here is missing at the primary.
+def _lookup(dialect: str) -> sa.Select[Any]:
+    # One row comes back in any case: it says whether what is missing here is missing at the primary of this member.
     wanted = payloads.c.hash.in_(sa.bindparam("hashes", expanding=True))
-    return sa.select(is_replica(dialect).label("replica"), payloads.c.hash).select_from(
-        _one.outerjoin(payloads, wanted)
-    )
+    instance = sa.select(member.c.instance).scalar_subquery()
+    # Most affect nothing: one statement less for them.
+    affects = sa.exists().where(affected.c.hash == payloads.c.hash)
+    said = (is_replica(dialect).label("replica"), instance.label("instance"), affects.label("affects"))
+    return sa.select(*said, payloads).select_from(_one.outerjoin(payloads, wanted))
 
 
-def present(connection: Connection, hashes: Collection[bytes]) -> dict[bytes, bool]:
-    """`True` for those of these payloads that the primary has; raises `ReadOnlyError` when this is not the primary.
+def look_up(connection: Connection, hashes: Collection[bytes], instance: str | None) -> dict[bytes, Payload]:
+    """Those of the payloads that the primary has, by hash; what is absent, the primary did not have.
 
-    One statement.
+    Raises `ReadOnlyError` when this is not the primary, and `TemporaryError` when `instance` (the identifier that the
+    database was claimed with; None: any) is not its own: after a change of hosts this may be another database.
     """
-    rows = connection.execute(_presence(connection.dialect.name), {"hashes": list(hashes)}).all()
+    rows = connection.execute(_lookup(connection.dialect.name), {"hashes": list(hashes)}).all()
     if any(row.replica for row in rows):
         raise refusal("the database")
-    return {row.hash: True for row in rows if row.hash is not None}
+    if instance is not None and any(row.instance != instance for row in rows):
+        raise TemporaryError("this is not the database that this manager knows: the next check decides")
+    return _by_hash(connection, [row for row in rows if row.hash is not None])
 
 
 def get_many(connection: Connection, hashes: Collection[bytes]) -> dict[bytes, Payload]:
     """Those of the payloads that there are, by hash."""
-    rows = connection.execute(_MANY, {"hashes": list(hashes)}).all()
-    return {row.hash: payload for row, payload in zip(rows, _whole(connection, rows), strict=True)}
+    return _by_hash(connection, connection.execute(_MANY, {"hashes": list(hashes)}).all())
 
 
 def add(connection: Connection, payload: Payload, *, was_wrapped: bool) -> None:
@@ -245,6 +250,10 @@ def _delete(connection: Connection, payload_hash: bytes) -> int:
     return connection.execute(sa.delete(payloads).where(payloads.c.hash == payload_hash)).rowcount
 
 
+def _by_hash(connection: Connection, rows: Sequence[Row[Any]]) -> dict[bytes, Payload]:
+    return {row.hash: payload for row, payload in zip(rows, _whole(connection, rows), strict=True)}
+
+
 def _whole(connection: Connection, rows: Sequence[Row[Any]]) -> list[Payload]:
     """The payloads of these rows, in their order."""
     hashes = [row.hash for row in rows]
@@ -254,7 +263,8 @@ def _whole(connection: Connection, rows: Sequence[Row[Any]]) -> list[Payload]:
     for one in connection.execute(_RECIPIENTS, {"hashes": hashes}):
         keys[one.hash].append(one)
     touched: dict[bytes, dict[bytes, bytes]] = {each: {} for each in hashes}
-    for one in connection.execute(_AFFECTED, {"hashes": hashes}):
+    affecting = [row.hash for row in rows if getattr(row, "affects", True)]
+    for one in connection.execute(_AFFECTED, {"hashes": affecting}) if affecting else ():
         touched[one.hash][one.affected] = one.security_hash
     return [_payload(row, keys[row.hash], touched[row.hash]) for row in rows]
 
