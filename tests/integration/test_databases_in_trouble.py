@@ -245,7 +245,9 @@ async def test_the_first_server_that_takes_writes_is_used(
     await store.close()
 
 
-async def test_what_another_database_lacks_is_not_absent(store: SqlStore, server: DatabaseServer, tmp_path: Path) -> None:
+async def test_what_another_database_lacks_is_not_absent(
+    store: SqlStore, server: DatabaseServer, tmp_path: Path
+) -> None:
     # As after a change of hosts: the tables are there, the payloads are not.
     await store.adopt("the database that was claimed")
     assert await store.payload(bytes(64)) is None

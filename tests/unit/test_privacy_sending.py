@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from muniment.kernel.waiting import NotYetError, wait_for
 from muniment.privacy.errors import (
     ConflictError,
     MalformedError,
@@ -86,21 +87,42 @@ async def test_a_failed_push_leaves_nothing_at_the_sender(network: Network) -> N
     assert not alpha.store.kept
 
 
-async def test_the_database_is_left_alone_while_payloads_are_pushed(network: Network) -> None:
+async def test_no_transaction_of_the_database_waits_for_a_push(network: Network) -> None:
     alpha, beta, gamma = network["alpha"], network["beta"], network["gamma"]
-    calls: list[int] = []
+    kept: list[int] = []
 
-    class Watching(MemoryPeers):
+    class Slow(MemoryPeers):
         async def push(self, peer: Peer, payload: Payload) -> None:
-            calls.append(alpha.store.calls)
+            await wait_for("the payload in the store", committed, timeout=10)
+            kept.append(len(alpha.store.kept))
             await super().push(peer, payload)
-            calls.append(alpha.store.calls)
 
-    sender = Sender(alpha.enclave, alpha.store, Watching(network))
+    async def committed() -> None:
+        if not alpha.store.kept:
+            raise NotYetError("it is not there")
+
+    sender = Sender(alpha.enclave, alpha.store, Slow(network))
     await sender.send(SendRequest(b"x", recipients=(beta.key, gamma.key)))
-    assert len(calls) == 4
-    assert set(calls) == {0}
+    assert kept == [1, 1]
     assert alpha.store.calls == 1
+
+
+async def test_who_gives_up_leaves_nothing_behind(network: Network) -> None:
+    alpha, beta = network["alpha"], network["beta"]
+    begun = asyncio.Event()
+
+    class Hanging(MemoryPeers):
+        async def push(self, peer: Peer, payload: Payload) -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+    sender = Sender(alpha.enclave, alpha.store, Hanging(network))
+    sending = asyncio.create_task(sender.send(SendRequest(b"x", recipients=(beta.key,))))
+    await begun.wait()
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    assert not alpha.store.kept
 
 
 async def test_a_push_is_never_repeated_by_patience(network: Network) -> None:

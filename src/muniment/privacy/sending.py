@@ -1,15 +1,17 @@
 """Sending: seal, hand over to every recipient, and keep what all of them have.
 
 Nothing is kept for a transaction that some recipient does not have: it could never be executed there. What a recipient
-keeps of such a one is harmless, since its hash never comes to the chain. The database is not touched while the network
-is.
+keeps of such a one is harmless, since its hash never comes to the chain, and so is what a sender keeps that was killed
+between the two. No transaction of the database is open while something is pushed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 
+from muniment.kernel.errors import MunimentError
 from muniment.privacy.enclave import Enclave
 from muniment.privacy.envelope import for_recipient
 from muniment.privacy.errors import ConflictError, MalformedError, RuleError, UnknownHashError, UnknownKeyError
@@ -50,8 +52,7 @@ class Sender:
             mandatory=request.mandatory,
             group_id=request.group_id,
         )
-        await self._push(payload, remote)
-        await self._store.add(payload)
+        await self._deliver(payload, remote)
         return self._sent(payload.hash, sender, recipients)
 
     async def store_raw(self, plain: bytes, sender: bytes | None) -> bytes:
@@ -151,6 +152,19 @@ class Sender:
                 if not peer.versions.issuperset(needed):
                     raise RuleError(f"the privacy manager at {peer.url} does not know privacy flag {flag:d}")
         return found
+
+    async def _deliver(self, payload: Payload, remote: Mapping[bytes, Peer]) -> None:
+        """Keep a new payload and push it, both at once: the node sends one transaction of an account after the other."""
+        keeping = asyncio.ensure_future(self._store.add(payload))
+        try:
+            await self._push(payload, remote)
+        except BaseException:
+            # Nobody has heard of its hash.
+            with contextlib.suppress(MunimentError):
+                await keeping
+                await self._store.delete(payload.hash)
+            raise
+        await keeping
 
     async def _push(self, payload: Payload, remote: Mapping[bytes, Peer]) -> None:
         pushes = [self._peers.push(peer, for_recipient(payload, key)) for key, peer in remote.items()]
