@@ -154,7 +154,7 @@ class Sender:
         return found
 
     async def _deliver(self, payload: Payload, remote: Mapping[bytes, Peer]) -> None:
-        """Keep a new payload and push it, both at once: the node sends one transaction of an account after the other."""
+        """Keep a new payload and push it, both at once: a node sends the transactions of an account one by one."""
         keeping = asyncio.ensure_future(self._store.add(payload))
         try:
             await self._push(payload, remote)
