@@ -78,7 +78,7 @@ class Rig:
         spec = Consortium(privacy=Privacy(enabled=False), members={"alpha": Member(nodes=3, peers=0, notary=False)})
         arguments = (spec, "alpha", identities(3), self.addresses)
         self.gateway = edge.gateway(*arguments)
-        self.agent = edge.agent(*arguments)
+        (self.agent,) = edge.agents(*arguments)
         (root / "logs").mkdir(parents=True)
         self.processes = {name: self._node(name, root) for name in self.nodes}
         for workload, program in ((self.gateway, ["haproxy"]), (self.agent, [sys.executable, "-c", AGENT])):

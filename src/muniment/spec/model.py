@@ -9,23 +9,16 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-NAME_PATTERN = "^[a-z][a-z0-9]{0,19}$"
+from muniment.spec.base import Host, Name, Strict
+from muniment.spec.kubernetes import Kubernetes
+
 RESERVED_NAME = "consortium"
 """Directory of the secrets that all members share, beside those of the members."""
 PORTS_PER_MEMBER = 400
 EPHEMERAL_PORTS = 32768
 """The operating system gives outgoing connections ports from here on (Linux, net.ipv4.ip_local_port_range)."""
-# A name ends up in file names, DNS labels and process names; no hyphen, so that `alpha-1` has one reading.
-Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
-Host = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern="^[A-Za-z0-9.:_-]+$")]
-
-
-class Strict(BaseModel):
-    """Base of all models: unknown fields are errors, values are immutable."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Consensus(StrEnum):
@@ -220,6 +213,9 @@ class Consortium(Strict):
 
     ports: Ports = Ports()
     """Ports of the local target."""
+
+    kubernetes: Kubernetes = Kubernetes()
+    """The Kubernetes target."""
 
     members: dict[Name, Member] = Field(min_length=1, max_length=32)
     """The members by name."""

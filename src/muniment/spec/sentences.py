@@ -14,7 +14,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from muniment.spec.model import NAME_PATTERN
+from muniment.spec.base import NAME_PATTERN
+from muniment.spec.kubernetes import CPU_PATTERN, LABEL_PATTERN, OBJECT_PATTERN, SIZE_PATTERN
 
 Location = tuple[str | int, ...]
 
@@ -24,6 +25,11 @@ _PATTERNS = {
     r"^(sqlite|postgresql://[^\s]+|mysql://[^\s]+|mariadb://[^\s]+)$": (
         "write sqlite, or postgresql://user@host:port/name, or mysql://user@host:port/name"
     ),
+    SIZE_PATTERN: "write a whole number and Mi, Gi or Ti, for example 50Gi",
+    CPU_PATTERN: "write a number of processors or of thousandths, for example 2 or 500m",
+    LABEL_PATTERN: "write at most 63 small letters, digits and hyphens, for example muniment",
+    OBJECT_PATTERN: "write small letters, digits, hyphens and dots, for example fast-disks",
+    "^[0-9a-f.:]+/[0-9]{1,3}$": "write a network as 10.0.0.0/8",
     "^[0-9a-f]{128}$": "an enode ID is 128 small hexadecimal digits",
     "^0x[0-9a-fA-F]{40}$": "an address is 0x and 40 hexadecimal digits",
     "^12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$": "a peer ID begins with 12D3KooW and has 52 letters and digits",

@@ -46,6 +46,7 @@ from muniment.kernel.encoding import pretty_json
 from muniment.kernel.errors import InputError
 from muniment.spec.model import Chain, Consensus, Consortium, Tls
 from muniment.topology import privacy
+from muniment.topology.layout import Layout
 from muniment.topology.model import Addresses, File, Port, Prepare, Probe, Program, Role, Workload, secret
 
 GENESIS = PurePosixPath("genesis.json")
@@ -74,14 +75,16 @@ STOP_SECONDS = 30
 RECOMMIT_MARGIN_MILLISECONDS = 500
 
 
-def nodes(spec: Consortium, identities: Identities, addresses: Addresses, genesis: str) -> tuple[Workload, ...]:
+def nodes(
+    spec: Consortium, identities: Identities, addresses: Addresses, genesis: str, layout: Layout = Layout.MEMBER
+) -> tuple[Workload, ...]:
     """One workload for each node of every own member.
 
     Raises `InputError` when another operator's public file lacks the addresses of its nodes.
     """
     peers = pretty_json([_enode(*place) for place in _places(spec, identities, addresses)])
     return tuple(
-        _Node(spec, member, node, addresses).workload(genesis, peers, identities)
+        _Node(spec, member, node, addresses, layout).workload(genesis, peers, identities)
         for member in identities.members
         if member.member in identities.own
         for node in member.nodes
@@ -124,12 +127,15 @@ def _enode(node: NodeIdentity, p2p: Endpoint, raft: Endpoint | None) -> str:
 class _Node:
     """One node while its workload is put together."""
 
-    def __init__(self, spec: Consortium, member: MemberIdentity, node: NodeIdentity, addresses: Addresses) -> None:
+    def __init__(
+        self, spec: Consortium, member: MemberIdentity, node: NodeIdentity, addresses: Addresses, layout: Layout
+    ) -> None:
         self.spec = spec
         self.member = member.member
         self.node = node
         self.addresses = addresses
         self.name = node.name
+        self.agent = layout.of_node(node.name)
         self.config = addresses.config(node.name)
         self.data = addresses.data(node.name)
         self.manager = privacy.manager_name(node.name)
@@ -139,7 +145,7 @@ class _Node:
     def workload(self, genesis: str, peers: str, identities: Identities) -> Workload:
         """The whole workload."""
         place = ("--datadir", str(self.data), "--nodekey", str(self.config / NODE_KEY))
-        agent = Port("api", *self._endpoints(f"{self.member}-agent", "api"))
+        agent = Port("api", *self._endpoints(self.agent, "api"))
         return Workload(
             name=self.name,
             member=self.member,

@@ -9,10 +9,13 @@ from muniment.identity.model import Identities
 from muniment.kernel.errors import IntegrityError
 from muniment.spec.model import Consortium
 from muniment.topology import chain, edge, ipfs, privacy, services
+from muniment.topology.layout import Layout
 from muniment.topology.model import Addresses, Topology, Workload
 
 
-def derive(spec: Consortium, identities: Identities, addresses: Addresses, genesis: str) -> Topology:
+def derive(
+    spec: Consortium, identities: Identities, addresses: Addresses, genesis: str, layout: Layout = Layout.MEMBER
+) -> Topology:
     """Every workload of this operator's own members, in starting order.
 
     Raises `InputError` when what other operators gave is not enough, `IntegrityError` when two workloads would share a
@@ -21,10 +24,10 @@ def derive(spec: Consortium, identities: Identities, addresses: Addresses, genes
     own = tuple(member for member in spec.members if member in identities.own)
     workloads = (
         *privacy.managers(spec, identities, addresses),
-        *chain.nodes(spec, identities, addresses, genesis),
-        *ipfs.peers(spec, identities, addresses),
-        *(edge.gateway(spec, member, identities, addresses) for member in own),
-        *(edge.agent(spec, member, identities, addresses) for member in own),
+        *chain.nodes(spec, identities, addresses, genesis, layout),
+        *ipfs.peers(spec, identities, addresses, layout),
+        *(edge.gateway(spec, member, identities, addresses, layout) for member in own),
+        *(agent for member in own for agent in edge.agents(spec, member, identities, addresses, layout)),
         *(services.notary(spec, member, identities, addresses) for member in own if spec.members[member].notary),
     )
     check_distinct(workloads, addresses)
