@@ -138,7 +138,7 @@ async def _await_ready(record: Record, target: Target, seconds: float, listener:
         async def probe() -> None:
             status = await observe_with(record, target, client)
             _tell(status, told, listener)
-            if not any(seen.process.running for seen in status.observations.values()):
+            if not any(seen.process.running or seen.process.starting for seen in status.observations.values()):
                 raise PermanentError(f"{record.consortium} was stopped before it was ready")
             if status.unready or status.fault:
                 raise NotYetError(_causes(status))

@@ -19,6 +19,11 @@ class Process:
     """How often it was started again after it had ended by itself, since it was first started by `up`."""
     cause: str
     """Why it does not run; empty while it does."""
+    unready: str | None = None
+    """Why it is not ready, in the target's own judgement, and empty when it is; None where the workload is to be asked
+    itself. A target judges where its addresses cannot be reached from here."""
+    starting: bool = False
+    """It does not run yet, or not at the moment, and the target goes on trying: an image is fetched, for example."""
 
 
 class Target(Protocol):
