@@ -7,6 +7,7 @@ no reason to give up. Only `create` is done once.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,8 @@ import httpx2
 import yaml
 from lightkube import ApiError, Client, KubeConfig
 from lightkube.config.kubeconfig import SingleConfig
-from lightkube.core.exceptions import ConfigError, LoadResourceError
-from lightkube.core.resource_registry import AnyResourceType, resource_registry
+from lightkube.core.exceptions import ConfigError
+from lightkube.generic_resource import create_namespaced_resource
 from lightkube.types import CascadeType, PatchType
 
 from muniment.kernel.errors import InputError, MunimentError, PermanentError, TemporaryError, WaitTimeoutError
@@ -49,13 +50,24 @@ class Kind:
         return Kind(manifest["apiVersion"], manifest["kind"])
 
     @property
+    def plural(self) -> str:
+        """The name in addresses: `statefulsets`. English rules, as the kinds that exist follow them."""
+        lower = self.name.lower()
+        if lower.endswith("y"):
+            return lower[:-1] + "ies"
+        return lower + ("es" if lower.endswith("s") else "s")
+
+    @property
     def resource(self) -> Any:
-        """The client library's class. Raises `PermanentError` for a kind that it does not know."""
-        try:
-            found: AnyResourceType = resource_registry.load(self.version, self.name)
-        except LoadResourceError as error:
-            raise PermanentError(f"objects of kind {self.name} ({self.version}) cannot be handled: {error}") from error
-        return found
+        """The client library's class; its objects are plain documents."""
+        return _resource(self)
+
+
+@functools.cache
+def _resource(kind: Kind) -> Any:
+    group, _, version = kind.version.rpartition("/")
+    # Not the library's models: they refuse documents of which they do not know, or miss, a field.
+    return create_namespaced_resource(group, version, kind.name, kind.plural)
 
 
 POD = Kind("v1", "Pod")
@@ -76,20 +88,20 @@ class Api:
 
     def __init__(self, client: Client, *, patience: float = ANSWER_SECONDS) -> None:
         self._client = client
-        self._patience = patience
+        self.patience = patience
         self.namespace: str = client.namespace
         self.server: str = client.config.cluster.server
 
     def get(self, kind: Kind, name: str) -> Document | None:
         """The object, or None when there is none of this name."""
-        return self._asked(f"read {kind.name} {name}", lambda: _document(self._client.get(kind.resource, name)))
+        return self._asked(f"read {kind.name} {name}", lambda: _document(kind, self._client.get(kind.resource, name)))
 
     def list(self, kind: Kind, labels: Mapping[str, str], *, fields: Mapping[str, str] | None = None) -> list[Document]:
         """All objects with these labels, ordered by name."""
 
         def ask() -> list[Document]:
             found = self._client.list(kind.resource, labels=dict(labels), fields=dict(fields) if fields else None)
-            documents = [_document(one) for one in found]
+            documents = [_document(kind, one) for one in found]
             return sorted(documents, key=lambda document: str(document["metadata"]["name"]))
 
         return self._asked(f"list objects of kind {kind.name}", ask) or []
@@ -108,7 +120,7 @@ class Api:
                 force=True,
                 dry_run=dry_run,
             )
-            return _document(patched)
+            return _document(kind, patched)
 
         return self._needed(f"apply {kind.name} {name}", ask)
 
@@ -116,13 +128,15 @@ class Api:
         """Create the object. Raises `ConflictError` when it is there already."""
         kind, name = Kind.of(manifest), str(manifest["metadata"]["name"])
         with self._mapped(f"create {kind.name} {name}"):
-            return _document(self._client.create(kind.resource.from_dict(dict(manifest)), field_manager=FIELD_MANAGER))
+            made = self._client.create(kind.resource.from_dict(dict(manifest)), field_manager=FIELD_MANAGER)
+            return _document(kind, made)
 
     def replace(self, manifest: Mapping[str, Any]) -> Document:
         """Replace the object that has exactly the resourceVersion of `manifest`; `ConflictError` when it changed."""
         kind, name = Kind.of(manifest), str(manifest["metadata"]["name"])
         with self._mapped(f"replace {kind.name} {name}"):
-            return _document(self._client.replace(kind.resource.from_dict(dict(manifest)), field_manager=FIELD_MANAGER))
+            made = self._client.replace(kind.resource.from_dict(dict(manifest)), field_manager=FIELD_MANAGER)
+            return _document(kind, made)
 
     def merge(self, kind: Kind, name: str, change: Mapping[str, Any]) -> Document | None:
         """Merge `change` into the object (RFC 7396); None when there is none of this name."""
@@ -131,7 +145,7 @@ class Api:
             patched = self._client.patch(
                 kind.resource, name, dict(change), patch_type=PatchType.MERGE, field_manager=FIELD_MANAGER
             )
-            return _document(patched)
+            return _document(kind, patched)
 
         return self._asked(f"change {kind.name} {name}", ask)
 
@@ -168,7 +182,7 @@ class Api:
                 return None
 
         try:
-            return wait_blocking("an answer of the Kubernetes API", probe, timeout=self._patience)
+            return wait_blocking("an answer of the Kubernetes API", probe, timeout=self.patience)
         except WaitTimeoutError as error:
             raise TemporaryError(str(error)) from error
 
@@ -177,7 +191,8 @@ class Api:
         try:
             yield
         except ApiError as error:
-            raise self._refusal(doing, error.status.code or 0, error.status.message or "", error.status.reason) from error
+            status = error.status
+            raise self._refusal(doing, status.code or 0, status.message or "", status.reason) from error
         except httpx2.HTTPStatusError as error:
             raise self._refusal(doing, error.response.status_code, "", None) from error
         except httpx2.HTTPError as error:
@@ -187,6 +202,10 @@ class Api:
             ) from error
         except ConfigError as error:
             raise InputError(f"cannot {doing}: {error}") from error
+        except ValueError as error:
+            raise PermanentError(
+                f"cannot {doing}: what answers at {self.server} is not Kubernetes ({error})"
+            ) from error
 
     def _refusal(self, doing: str, code: int, said: str, reason: str | None) -> MunimentError:
         said = " ".join(said.split()) or f"status {code}"
@@ -241,10 +260,6 @@ def load_config(kubeconfig: Path | None, context: str | None) -> SingleConfig:
     return chosen
 
 
-def _document(found: Any) -> Document:
-    document = dict(found.to_dict())
+def _document(kind: Kind, found: Any) -> Document:
     # Members of a list come without these two.
-    kind = type(found)._api_info.resource
-    document.setdefault("apiVersion", f"{kind.group}/{kind.version}" if kind.group else kind.version)
-    document.setdefault("kind", kind.kind)
-    return document
+    return {"apiVersion": kind.version, "kind": kind.name, **found.to_dict()}

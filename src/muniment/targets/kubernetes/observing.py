@@ -13,7 +13,7 @@ from typing import Any
 
 from muniment.targets.base import Process
 
-Document = Mapping[str, Any]
+Document = dict[str, Any]
 
 STOPPED = "it is stopped"
 _CRASH_LOOP = "CrashLoopBackOff"
@@ -144,7 +144,8 @@ def _waiting(status: Document) -> str:
         return f"its image {status.get('image', '')} is not to be had ({reason})"
     if reason in _STARTING:
         return ""
-    return f"it waits ({reason}{': ' if waiting.get('message') else ''}{_phrase(waiting.get('message'))})" if reason else ""
+    said = _phrase(waiting.get("message"))
+    return f"it waits ({': '.join(part for part in (reason, said) if part)})" if reason else ""
 
 
 def _terminated(status: Document) -> str:
@@ -192,7 +193,7 @@ def _status(pod: Document, name: str) -> Document:
 
 
 def _is_running(status: Document) -> bool:
-    return bool((status.get("state") or {}).get("running"))
+    return (status.get("state") or {}).get("running") is not None
 
 
 def _conditions(pod: Document) -> list[Document]:

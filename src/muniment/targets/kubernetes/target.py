@@ -27,7 +27,7 @@ from muniment.targets.kubernetes.client import (
     Document,
     Kind,
 )
-from muniment.targets.kubernetes.labels import CONSORTIUM, MANAGED_BY, REPLICAS, labels
+from muniment.targets.kubernetes.labels import REPLICAS, labels
 from muniment.targets.kubernetes.observing import Seen
 from muniment.topology.model import Topology, Workload
 
@@ -51,14 +51,15 @@ STOP_SECONDS = 150.0
 """So long pods may take to end: the longest time that a workload is given to stop, and some for the machines."""
 
 Manifests = Callable[[Topology], Iterable[Mapping[str, Any]]]
+Provide = Callable[[Topology, list[Document]], None]
 
 
 class KubernetesTarget:
     """Implements `targets.base.Target` in the namespace of `api`, for the consortium of this name.
 
-    `manifests` renders a topology, `provide` puts the Secrets in place that the rendered pods mount; both are needed for
-    nothing but applying. `owner` (an entry of `ownerReferences`) takes everything but volumes and Secrets with it when
-    it is deleted.
+    `manifests` renders a topology, `provide` puts the Secrets in place that the rendered pods mount; both are needed
+    for nothing but applying. `owner` (an entry of `ownerReferences`) takes everything but volumes and Secrets with it
+    when it is deleted.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class KubernetesTarget:
         consortium: str,
         *,
         manifests: Manifests | None = None,
-        provide: Callable[[Topology], None] | None = None,
+        provide: Provide | None = None,
         owner: Mapping[str, Any] | None = None,
     ) -> None:
         self._api = api
@@ -90,8 +91,8 @@ class KubernetesTarget:
             carried = found["metadata"].get("labels") or {}
             if any(carried.get(key) != value for key, value in labels(self._consortium).items()):
                 raise InputError(
-                    f"{manifest['kind']} {name} in namespace {self._api.namespace} is not one of {self._consortium}: use"
-                    " another namespace, or remove it"
+                    f"{manifest['kind']} {name} in namespace {self._api.namespace} is not one of {self._consortium}:"
+                    " use another namespace, or remove it"
                 )
 
     def apply(self, topology: Topology, only: Collection[str] | None = None) -> None:
@@ -99,7 +100,7 @@ class KubernetesTarget:
         other controllers of pods are left as they are when they exist; nothing is removed then."""
         wanted = self._wanted(topology)
         if self._provide:
-            self._provide(topology)
+            self._provide(topology, wanted)
         # What pods mount and how they are reached comes before them.
         for manifest in sorted(wanted, key=_is_controller):
             if only is None or not _is_controller(manifest) or set(observing.workloads(manifest)) & set(only):
@@ -117,9 +118,10 @@ class KubernetesTarget:
 
     def refresh(self, topology: Topology) -> None:
         """Put changed Secrets and configuration in place; no controller of pods is changed."""
+        wanted = self._wanted(topology)
         if self._provide:
-            self._provide(topology)
-        for manifest in self._wanted(topology):
+            self._provide(topology, wanted)
+        for manifest in wanted:
             if manifest["kind"] == CONFIG_MAP.name:
                 self._api.apply(manifest)
 
@@ -241,6 +243,3 @@ def _is_controller(manifest: Mapping[str, Any]) -> bool:
 def _is_ready(pod: Document) -> bool:
     conditions = (pod.get("status") or {}).get("conditions") or []
     return any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
-
-
-__all__ = ["CONSORTIUM", "MANAGED_BY", "KubernetesTarget"]
