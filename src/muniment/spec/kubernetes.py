@@ -70,8 +70,19 @@ class SmallVolume(Volume):
     """Size to ask for: a whole number and Mi, Gi or Ti."""
 
 
+class AccessMode(StrEnum):
+    """Who may mount a volume for writing."""
+
+    ONE_MACHINE = "ReadWriteOnce"
+    ONE_POD = "ReadWriteOncePod"
+
+
 class Storage(Strict):
     """Volumes. Every node and every peer has one of its own, written by one pod only."""
+
+    access_mode: AccessMode = AccessMode.ONE_MACHINE
+    """ReadWriteOnce, or ReadWriteOncePod where the storage's driver (CSI) knows it: then the cluster itself keeps a
+    second pod off a volume."""
 
     node: NodeVolume = NodeVolume()
     """Of a node: chain and state."""

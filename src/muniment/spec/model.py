@@ -166,6 +166,9 @@ class Member(Strict):
     privacy_keys: int = Field(default=1, ge=1, le=16)
     """Number of key pairs by which private transactions name this member; all its managers hold all of them."""
 
+    hosts: tuple[Host, ...] = Field(default=(), max_length=32)
+    """Further host names by which clients reach this member's gateway; nodes refuse requests for any other name."""
+
     privacy_hosts: tuple[Host, ...] = Field(default=(), max_length=32)
     """Further host names and addresses by which others reach this member's managers; they stand in the certificates."""
 

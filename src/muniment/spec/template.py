@@ -71,6 +71,8 @@ kubernetes:
   # Volumes: of a node, of a peer, of a notary, and of the MariaDB of a member whose database is sqlite. Without
   # storage_class it is the cluster's default one.
   storage:
+    # ReadWriteOnce, or ReadWriteOncePod where the storage's driver knows it.
+    access_mode: ReadWriteOnce
     node: {size: 50Gi}
     peer: {size: 120Gi}
     notary: {size: 10Gi}
@@ -122,6 +124,8 @@ members:
       # password_file: database.password
     # Key pairs by which private transactions name this member (1 to 16).
     privacy_keys: 1
+    # Further host names by which clients reach this member's gateway; requests for other names are refused.
+    hosts: []
     # Further host names and addresses by which others reach this member's managers; they stand in the certificates.
     privacy_hosts: []
 

@@ -279,7 +279,8 @@ class _Node:
 
     def _host_names(self) -> list[str]:
         reached = (self.addresses.reach(name, "rpc").host for name in (self.name, f"{self.member}-gateway"))
-        return list(dict.fromkeys(["localhost", *(host for host in reached if not _is_ip(host))]))
+        further = self.spec.members[self.member].hosts
+        return list(dict.fromkeys(["localhost", *(host for host in (*reached, *further) if not _is_ip(host))]))
 
     def _ports(self) -> tuple[Port, ...]:
         ports = (
