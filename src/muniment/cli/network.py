@@ -11,6 +11,7 @@ import click
 
 from muniment.cli import options, report
 from muniment.cli.progress import listener
+from muniment.cli.render_kubernetes import render_kubernetes
 from muniment.engines.build import ensure_engines
 from muniment.engines.cache import built_path
 from muniment.engines.catalogue import ENGINES
@@ -116,6 +117,9 @@ def render_local(spec: Path, state: Path, output: Path) -> None:
     secret = IdentityStore(place.identity).secret
     rendered = render_into(output.absolute(), deployment.topology, place.root, programs, secret)
     click.echo(f"wrote the files of {len(rendered)} workloads to {output}")
+
+
+render.add_command(render_kubernetes)
 
 
 @click.group()

@@ -27,12 +27,18 @@ from muniment.proof.contract import CONTRACT_ADDRESS
 from muniment.spec.model import Consortium
 from muniment.targets.base import Target
 from muniment.topology.derive import derive
+from muniment.topology.layout import Layout
 from muniment.topology.model import Addresses, Topology
 
 READY_SECONDS = 300.0
 """So long everything together may take to become ready."""
 
 CAUSES = 3
+
+
+def as_it_is(spec: Consortium) -> Consortium:
+    """For targets that take a specification as it is written."""
+    return spec
 
 
 @dataclass(frozen=True)
@@ -46,17 +52,26 @@ class Deployment:
     record: Record
 
 
-def prepare(spec: Consortium, base: Path, state: State, addresses: Callable[[Consortium], Addresses]) -> Deployment:
+def prepare(
+    spec: Consortium,
+    base: Path,
+    state: State,
+    addresses: Callable[[Consortium], Addresses],
+    *,
+    settle: Callable[[Consortium], Consortium] = as_it_is,
+    layout: Layout = Layout.MEMBER,
+) -> Deployment:
     """Make the identities and the genesis that are missing, check all, and derive what shall run. Starts nothing.
 
-    `base` is the directory that paths in the specification are relative to. Raises `InputError` or `IntegrityError`.
+    `base` is the directory that paths in the specification are relative to; `settle` turns the specification into what
+    a target makes of it. Raises `InputError` or `IntegrityError`.
     """
-    spec = absolute(spec, base)
+    spec = settle(absolute(spec, base))
     make_private_directory(state.root)
     store = IdentityStore(state.identity)
     identities = store.ensure(spec, base)
     genesis = store.genesis(spec, identities)
-    topology = derive(spec, identities, addresses(spec), genesis)
+    topology = derive(spec, identities, addresses(spec), genesis, layout)
     return Deployment(spec, identities, assess(spec, identities), topology, record_of(spec, identities, topology))
 
 

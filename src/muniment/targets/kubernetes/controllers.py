@@ -160,12 +160,14 @@ def _containers(pod: Pod, rendering: Rendering) -> tuple[list[Manifest], list[Ma
     """What runs before, and what runs in the end. A node's manager comes first and stays beside it: the engine ends
     when its manager is not ready at its start."""
     spec, images = rendering.spec, rendering.images
-    first: list[Manifest] = []
+    first = [
+        containers.preparation(workload, spec, images[workload.program])
+        for workload in pod.workloads
+        if workload.prepare
+    ]
     beside: list[Manifest] = []
     for workload in pod.workloads:
         image = images[workload.program]
-        if workload.prepare:
-            first.append(containers.preparation(workload, spec, image))
         if workload.role is Role.PRIVACY:
             first.append(containers.sidecar(workload, pod, spec, image))
         else:

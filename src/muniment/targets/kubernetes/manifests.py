@@ -10,12 +10,12 @@ import base64
 from collections.abc import Callable, Iterable, Mapping
 
 from muniment.spec.model import Consortium
-from muniment.targets.kubernetes import secret_keys
+from muniment.targets.containers.views import secret_key
 from muniment.targets.kubernetes.budgets import Disruptions, budgets
 from muniment.targets.kubernetes.controllers import Rendering, Update, controller
 from muniment.targets.kubernetes.labels import labels
 from muniment.targets.kubernetes.monitors import monitors
-from muniment.targets.kubernetes.places import Digest, placing
+from muniment.targets.kubernetes.places import Digest, placing, renewable
 from muniment.targets.kubernetes.pods import Manifest, metadata, pods
 from muniment.targets.kubernetes.policies import policies
 from muniment.targets.kubernetes.services import services
@@ -65,14 +65,15 @@ def identity_secrets(topology: Topology, spec: Consortium, secret: Secrets) -> l
         step = placing(pod, spec)
         if step.secret is None:
             continue
-        paths = sorted({path for workload in pod.workloads for path in secret_keys.named_secrets(workload)})
-        data = {secret_keys.key_of(path): base64.b64encode(secret(path).encode()).decode() for path in paths}
+        data = {secret_key(path): base64.b64encode(secret(path).encode()).decode() for path in step.secrets}
         found.append(
             {
                 "apiVersion": "v1",
                 "kind": "Secret",
                 "metadata": metadata(step.secret, spec, pod.labels),
                 "type": "Opaque",
+                # Certificates are renewed and passwords may be changed; keys never are.
+                "immutable": not any(renewable(path) for path in step.secrets),
                 "data": data,
             }
         )

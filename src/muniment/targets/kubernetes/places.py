@@ -11,25 +11,26 @@ where. The step joins them with the Secret of the pod, in volumes that live in m
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from muniment.kernel.encoding import pretty_json
 from muniment.kernel.errors import IntegrityError
-from muniment.kernel.files import PUBLIC_MODE, SECRET_MODE
 from muniment.spec.model import Consortium
-from muniment.targets.kubernetes import secret_keys
-from muniment.targets.kubernetes.addresses import ROOT
+from muniment.targets.containers import views
+from muniment.targets.containers.views import DESCRIPTION
+from muniment.targets.kubernetes.addresses import ROOT, KubernetesAddresses
 from muniment.targets.kubernetes.pods import Component, Manifest, Pod, container_security, metadata, own_hosts
-from muniment.topology.model import File, Program, Workload
+from muniment.topology.model import Program
 
 TEMPLATES = "templates"
 SECRETS = "secrets"
-DESCRIPTION = "place.json"
 STEP = "place"
 PLACE = "/muniment/place.py"
+"""The step's program in the image of muniment."""
+
+LARGEST_CONFIG_MAP = 1 << 20
+"""Bytes that the API takes in one ConfigMap."""
 
 LOOKED_UP_ONCE = frozenset({Program.GETH, Program.HAPROXY})
 """Programs that look names up at their start only: the step waits until the names are known."""
@@ -38,7 +39,12 @@ SINGLE = frozenset({Component.NODE, Component.PEER, Component.DATABASE})
 """Pods of which there is one for each identity."""
 
 Digest = Callable[[str], str]
-_MARKER = re.compile(r"@secret:([^@\n]+)@")
+
+_CERTIFICATES = "/tls/"
+"""In the place of a secret that is renewed from time to time."""
+
+_PASSWORDS = "/database/"
+"""In the place of a secret that people may have chosen: its digest would help to guess it."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +56,15 @@ class Placing:
     config_map: str
     data: dict[str, str]
     """Of the ConfigMap."""
-    secret: str | None
-    """Name of the pod's Secret; None when its files name no secret."""
+    secrets: tuple[str, ...]
+    """Places in the identity store of what the pod's Secret must hold."""
     digest: str
     """Changes when anything changes that the pod was started with."""
+
+    @property
+    def secret(self) -> str | None:
+        """Name of the pod's Secret; None when its files name no secret."""
+        return f"{self.pod.name}-identity" if self.secrets else None
 
     def manifest(self) -> Manifest:
         """The ConfigMap."""
@@ -76,7 +87,6 @@ class Placing:
             "image": image,
             "imagePullPolicy": self.spec.kubernetes.image_pull_policy.value,
             "command": ["python", "-I", "-S", PLACE, str(ROOT / TEMPLATES / DESCRIPTION)],
-            "env": [{"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
             "volumeMounts": [
                 {"name": TEMPLATES, "mountPath": str(ROOT / TEMPLATES), "readOnly": True},
                 *secrets,
@@ -88,65 +98,52 @@ class Placing:
 
 
 def placing(pod: Pod, spec: Consortium, digest: Digest | None = None) -> Placing:
-    """The first step of this pod. `digest` gives the digest of a secret's content by its place in the identity store:
-    with it a pod that got another secret refuses to start.
+    """The first step of this pod. `digest` gives the SHA-256 of a secret by its place in the identity store: with it a
+    pod that got another secret refuses to start, and a renewed secret restarts it.
 
-    Raises `IntegrityError` when two files would have one name.
+    Raises `IntegrityError` when two files would have one name, or are too large together.
     """
-    data: dict[str, str] = {}
-    placed = []
-    for workload in pod.workloads:
-        for file in workload.files:
-            name = flat_name(workload, file)
-            if name in data:
-                raise IntegrityError(f"two files of pod {pod.name} would be kept as {name}: rename one")
-            data[name] = file.text
-            placed.append(_placed(workload, file, name))
-    paths = sorted({path for workload in pod.workloads for path in secret_keys.named_secrets(workload)})
-    description = _description(pod, spec, placed, {path: digest(path) if digest else None for path in paths})
-    data[DESCRIPTION] = pretty_json(description)
+    addresses = KubernetesAddresses(spec)
+    plain = views.view(pod.workloads, addresses, _place(pod, spec, {}))
+    random = [path for path in plain.secrets if _PASSWORDS not in path]
+    digests = {path: digest(path) for path in random} if digest else {}
+    lasting = {path: found for path, found in digests.items() if _CERTIFICATES not in path}
+    view = views.view(pod.workloads, addresses, _place(pod, spec, lasting))
+    data = {**view.templates, DESCRIPTION: pretty_json(view.description)}
+    _check(pod, data)
     return Placing(
         pod=pod,
         spec=spec,
         config_map=f"{pod.name}-config",
         data=data,
-        secret=f"{pod.name}-identity" if paths else None,
-        digest=hashlib.sha256(pretty_json(data).encode()).hexdigest()[:16],
+        secrets=view.secrets,
+        digest=hashlib.sha256(pretty_json({"data": data, "secrets": digests}).encode()).hexdigest()[:16],
     )
 
 
-def flat_name(workload: Workload, file: File) -> str:
-    """Key of a file in the ConfigMap: keys have no slash."""
-    return ".".join((workload.name, "data" if file.in_data else "config", *file.path.parts))
+def renewable(path: str) -> bool:
+    """Whether the secret at this place may change while its owner stays the same."""
+    return _CERTIFICATES in path or _PASSWORDS in path
 
 
-def _placed(workload: Workload, file: File, name: str) -> dict[str, Any]:
-    base = ROOT / ("data" if file.in_data else "config") / workload.name
-    return {
-        "template": str(ROOT / TEMPLATES / name),
-        "target": str(base / file.path),
-        "mode": SECRET_MODE if _MARKER.search(file.text) else PUBLIC_MODE,
-    }
-
-
-def _description(
-    pod: Pod, spec: Consortium, placed: list[dict[str, Any]], secrets: dict[str, str | None]
-) -> dict[str, Any]:
+def _place(pod: Pod, spec: Consortium, fingerprints: dict[str, str]) -> views.Place:
     single = pod.component in SINGLE
     asking = [workload for workload in pod.workloads if workload.program in LOOKED_UP_ONCE]
-    return {
-        "owner": pod.name if single else None,
-        "pod": f"{pod.name}-0" if single else None,
-        "volume": str(ROOT / "data"),
-        "directories": [str(path) for path in _directories(pod.workloads)],
-        "files": placed,
-        "secrets": [
-            {"path": path, "file": str(ROOT / SECRETS / secret_keys.key_of(path)), "digest": digest}
-            for path, digest in secrets.items()
-        ],
-        "hosts": own_hosts(asking, spec, pod.name),
-    }
+    return views.Place(
+        templates=ROOT / TEMPLATES,
+        secrets=ROOT / SECRETS,
+        sole=f"{pod.name}-0" if single else None,
+        owners={} if pod.component is Component.GATEWAY else {ROOT / "data": pod.name},
+        fingerprints=fingerprints,
+        hosts=tuple(own_hosts(asking, spec, pod.name)),
+    )
 
 
-def _directories(workloads: Iterable[Workload]) -> list[Any]:
-    return [ROOT / kind / workload.name for workload in workloads for kind in ("config", "data", "run")]
+def _check(pod: Pod, data: dict[str, str]) -> None:
+    files = sum(len(workload.files) for workload in pod.workloads)
+    if len(data) != files + 1:
+        raise IntegrityError(f"two files of pod {pod.name} would have one name in its ConfigMap: rename one")
+    if sum(len(name) + len(text.encode()) for name, text in data.items()) > LARGEST_CONFIG_MAP:
+        raise IntegrityError(
+            f"the files of pod {pod.name} are larger than a ConfigMap may be (1 MiB): split the consortium's members"
+        )

@@ -175,8 +175,8 @@ def _evenly(domain: str, otherwise: str, alike: Mapping[str, str]) -> Manifest:
 
 
 def own_hosts(workloads: Iterable[Workload], spec: Consortium, but: str) -> list[str]:
-    """Names of Services of this namespace that stand in the workloads' files and arguments, without the pod `but`."""
+    """Names of Services of this namespace that stand in the workloads' files, without the pod `but`."""
     found = re.compile(rf"[a-z0-9-]+\.{re.escape(spec.kubernetes.namespace)}\.svc(?![a-z0-9.-])")
     own = service_names(but, spec.kubernetes.namespace)
-    texts = (text for workload in workloads for text in (*workload.arguments, *(file.text for file in workload.files)))
+    texts = (file.text for workload in workloads for file in workload.files)
     return sorted({name for text in texts for name in found.findall(text) if name not in own})
