@@ -30,9 +30,7 @@ KINDS = {
     "leases": "Lease",
     "poddisruptionbudgets": "PodDisruptionBudget",
     "networkpolicies": "NetworkPolicy",
-    "ingresses": "Ingress",
-    "jobs": "Job",
-    "serviceaccounts": "ServiceAccount",
+    "servicemonitors": "ServiceMonitor",
     "persistentvolumeclaims": "PersistentVolumeClaim",
     "consortia": "Consortium",
 }

@@ -130,12 +130,12 @@ def test_two_who_make_identities_at_once(api: Api, cluster: KubeApi, tmp_path: P
 
 def test_a_pod_gets_what_its_files_name_and_no_more(api: Api, cluster: KubeApi, tmp_path: Path) -> None:
     identities, topology = made(api, tmp_path / "identity")
-    identities.provide(topology, [POD], {})
+    identities.provide(topology, [POD], IdentityStore(tmp_path / "identity").secret)
     secret = cluster.objects["secrets", "alpha-1-identity"]
     assert sorted(secret["data"]) == [NODE_KEY, "alpha.privacy.keys.alpha-key-1.secret.key"]
     assert secret["immutable"] is True
     before = dict(secret)
-    identities.provide(topology, [POD], {})
+    identities.provide(topology, [POD], IdentityStore(tmp_path / "identity").secret)
     assert cluster.objects["secrets", "alpha-1-identity"] == before
 
 
@@ -145,12 +145,12 @@ def test_identities_that_somebody_else_made_are_taken_as_they_are(api: Api, clus
     identities, topology = made(api, tmp_path / "identity")
     assert (tmp_path / "identity" / node_key_path("alpha", "alpha-1")).read_text() == key
     with pytest.raises(InputError, match=r"Secret alpha-1-identity lacks key alpha\.privacy\.keys"):
-        identities.provide(topology, [POD], {})
+        identities.provide(topology, [POD], IdentityStore(tmp_path / "identity").secret)
     whole = files(tmp_path / "identity")[privacy_key_path("alpha", 1)].decode()
     cluster.put(
         "secrets", foreign("alpha-1-identity", **{NODE_KEY: key, "alpha.privacy.keys.alpha-key-1.secret.key": whole})
     )
-    identities.provide(topology, [POD], {})
+    identities.provide(topology, [POD], IdentityStore(tmp_path / "identity").secret)
     made(api, tmp_path / "again" / "identity")
     assert files(tmp_path / "identity") == files(tmp_path / "again" / "identity")
 
@@ -180,10 +180,10 @@ def test_a_state_directory_of_another_consortium_is_refused(api: Api, tmp_path: 
 
 def test_a_copy_of_ours_that_was_changed_is_told(api: Api, cluster: KubeApi, tmp_path: Path) -> None:
     identities, topology = made(api, tmp_path / "identity")
-    identities.provide(topology, [POD], {})
+    identities.provide(topology, [POD], IdentityStore(tmp_path / "identity").secret)
     cluster.objects["secrets", "alpha-1-identity"]["data"][NODE_KEY] = base64.b64encode(b"33" * 32).decode()
     with pytest.raises(IntegrityError, match="contradicts the identity store"):
-        identities.provide(topology, [POD], {})
+        identities.provide(topology, [POD], IdentityStore(tmp_path / "identity").secret)
 
 
 def test_a_pod_that_needs_one_more_secret_gets_it(api: Api, cluster: KubeApi, tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_a_pod_that_needs_one_more_secret_gets_it(api: Api, cluster: KubeApi, tm
     cluster.put(
         "secrets", {"metadata": {"name": "alpha-1-identity", "labels": mine}, "immutable": True, "data": earlier}
     )
-    identities.provide(topology, [POD], {})
+    identities.provide(topology, [POD], IdentityStore(tmp_path / "identity").secret)
     assert len(cluster.objects["secrets", "alpha-1-identity"]["data"]) == 2
 
 

@@ -19,6 +19,7 @@ from lightkube import ApiError, Client, KubeConfig
 from lightkube.config.kubeconfig import SingleConfig
 from lightkube.core.exceptions import ConfigError
 from lightkube.generic_resource import create_namespaced_resource
+from lightkube.resources.core_v1 import Namespace
 from lightkube.types import CascadeType, PatchType
 
 from muniment.kernel.errors import InputError, MunimentError, PermanentError, TemporaryError, WaitTimeoutError
@@ -29,7 +30,10 @@ ANSWER_SECONDS = 20.0
 """So long the API may be away before a request fails."""
 
 REQUEST_SECONDS = 10.0
+FORBIDDEN = 403
 _AWAY = frozenset({429, 500, 502, 503, 504})
+_MALFORMED = "failed to create typed patch object"
+"""What the API server says, with status 500, of a manifest with a field of the wrong type."""
 
 Document = dict[str, Any]
 T = TypeVar("T")
@@ -156,6 +160,23 @@ class Api:
             lambda: self._client.delete(kind.resource, name, cascade=CascadeType.BACKGROUND),
         )
 
+    def ensure_namespace(self, manifest: Mapping[str, Any]) -> None:
+        """Create the namespace of this API by its manifest; one that is there is left as it is."""
+
+        def ask() -> bool:
+            try:
+                self._client.get(Namespace, self.namespace)
+            except ApiError as error:
+                if error.status.code == FORBIDDEN:
+                    return True  # who may only see their namespace has one
+                raise
+            return True
+
+        if self._asked(f"see namespace {self.namespace}", ask) is None:
+            with contextlib.suppress(ConflictError), self._mapped(f"create namespace {self.namespace}"):
+                made: Any = Namespace.from_dict(dict(manifest))
+                self._client.create(made, field_manager=FIELD_MANAGER)
+
     def log(self, pod: str, container: str, *, lines: int, follow: bool) -> Iterator[str]:
         """Lines of a container's log, with their ends: the last `lines`, and with `follow` what comes then."""
         with self._mapped(f"read the log of {container} in pod {pod}"):
@@ -221,7 +242,7 @@ class Api:
                 return InputError(f"cannot {doing}: {said}: wait until it is gone, and create it anew")
             case 403:
                 return InputError(f"cannot {doing}: {said}: grant it, the role is in the chart of muniment")
-            case _ if code in _AWAY:
+            case _ if code in _AWAY and _MALFORMED not in said:
                 return TemporaryError(f"cannot {doing} now: {said}")
             case _:
                 return PermanentError(f"cannot {doing}: the cluster refuses it: {said}")

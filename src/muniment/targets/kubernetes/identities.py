@@ -95,15 +95,15 @@ class ClusterIdentities:
                 f"identities of {self._consortium} were made by somebody else at the same time: run it again"
             ) from error
 
-    def provide(self, topology: Topology, manifests: Sequence[Document], given: Mapping[str, str]) -> None:
-        """Create the Secrets that the rendered pods mount and that are not there yet. `given` holds secrets that the
-        user has in files (a database's password), by place.
+    def provide(self, topology: Topology, manifests: Sequence[Document], secret: Callable[[str], str]) -> None:
+        """Create the Secrets that the rendered pods mount and that are not there yet. `secret` gives their content by
+        its place in the identity store.
 
         Raises `InputError` when a Secret that somebody else made lacks a key, `IntegrityError` when it contradicts the
         store.
         """
         for name, paths in mounted(topology, manifests).items():
-            wanted = {path: given[path].encode() if path in given else self._read(path) for path in paths}
+            wanted = {path: secret(path).encode() for path in paths}
             current = self._api.get(SECRET, name)
             if current is None:
                 self._create_mount(name, wanted)
@@ -182,10 +182,6 @@ class ClusterIdentities:
         found = {path.relative_to(self._root).as_posix(): path.read_bytes() for path in paths}
         # A name that begins with a dot is a place where something was being made.
         return {path: text for path, text in found.items() if not any(part.startswith(".") for part in path.split("/"))}
-
-    def _read(self, path: str) -> bytes:
-        # Through the store: it refuses what is damaged or lies open.
-        return IdentityStore(self._root).secret(path).encode()
 
     def _manifest(self, name: str, purpose: str, texts: Mapping[str, bytes], *, immutable: bool) -> Document:
         return {

@@ -111,7 +111,7 @@ def _cause(pod: Document, status: Document, warnings: Mapping[str, str]) -> str:
         or _terminated(status)
         or _ending(pod)
         or warnings.get(pod["metadata"]["name"], "")
-        or "it does not say yet that it is ready"
+        or ("it does not say yet that it is ready" if _is_running(status) else "it is being started")
     )
 
 

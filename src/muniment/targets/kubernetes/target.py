@@ -38,9 +38,7 @@ OWNED = (
     CONFIG_MAP,
     Kind("policy/v1", "PodDisruptionBudget"),
     Kind("networking.k8s.io/v1", "NetworkPolicy"),
-    Kind("networking.k8s.io/v1", "Ingress"),
-    Kind("batch/v1", "Job"),
-    Kind("v1", "ServiceAccount"),
+    Kind("monitoring.coreos.com/v1", "ServiceMonitor"),
 )
 """Kinds of which objects that are no longer wanted are removed."""
 
