@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
 from pathlib import Path
 
 import click
 import yaml
 
 from muniment.cli import options
-from muniment.identity.model import database_password_path
 from muniment.identity.store import IdentityStore
-from muniment.kernel.errors import InputError
 from muniment.kernel.files import SECRET_MODE, unwritable, write_atomically
-from muniment.operate import disruptions, execute
-from muniment.operate.execute import Deployment
+from muniment.operate import execute
+from muniment.operate.manifests import rendered, secrets_of
 from muniment.operate.state import State
 from muniment.spec.load import load
-from muniment.spec.model import Consortium
-from muniment.targets.containers.images import images
 from muniment.targets.kubernetes import manifests
 from muniment.targets.kubernetes.addresses import KubernetesAddresses, settled
-from muniment.targets.kubernetes.budgets import Disruptions
 from muniment.targets.kubernetes.pods import Manifest
 from muniment.topology.layout import Layout
 
@@ -57,7 +50,9 @@ def render_kubernetes(spec: Path, state: Path, output: Path, secrets: bool) -> N
     wanted, base = load(spec), spec.absolute().parent
     deployment = execute.prepare(wanted, base, place, KubernetesAddresses, settle=settled, layout=Layout.PODS)
     secret = secrets_of(wanted, base, IdentityStore(place.identity).secret)
-    files = manifests.ordered([manifests.namespace(deployment.spec), *rendered(deployment, secret)])
+    files = manifests.ordered(
+        [manifests.namespace(deployment.spec), *rendered(deployment, deployment.topology, secret)]
+    )
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -69,40 +64,6 @@ def render_kubernetes(spec: Path, state: Path, output: Path, secrets: bool) -> N
         made = manifests.identity_secrets(deployment.topology, deployment.spec, secret)
         write_atomically(output / SECRETS_FILE, (_SECRETS_HEAD + dump(made)).encode(), mode=SECRET_MODE)
         click.echo(f"wrote {len(made)} Secrets to {output / SECRETS_FILE}: keep it out of repositories")
-
-
-def rendered(deployment: Deployment, secret: manifests.Secrets) -> list[Manifest]:
-    """All manifests of a deployment but its namespace and Secrets."""
-    return manifests.manifests(
-        deployment.topology,
-        deployment.spec,
-        images({}),
-        Disruptions(
-            disruptions.own_validators(deployment.identities),
-            disruptions.validators_at_once(deployment.spec, deployment.identities),
-        ),
-        digest=lambda path: hashlib.sha256(secret(path).encode()).hexdigest(),
-    )
-
-
-def secrets_of(spec: Consortium, base: Path, stored: Callable[[str], str]) -> Callable[[str], str]:
-    """Secrets by their places in the identity store; passwords of databases outside come from the files that the
-    specification names."""
-    files = {
-        database_password_path(name): base / member.database.password_file
-        for name, member in spec.own_members.items()
-        if member.database.password_file
-    }
-
-    def secret(path: str) -> str:
-        if path not in files:
-            return stored(path)
-        try:
-            return files[path].read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{files[path]} cannot be read ({error}): write the database's password there") from error
-
-    return secret
 
 
 def dump(documents: list[Manifest]) -> str:

@@ -5,31 +5,24 @@ Identities are kept in the cluster's Secrets; the state directory holds a copy o
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from muniment.identity.model import database_password_path
 from muniment.identity.store import IdentityStore
-from muniment.kernel.errors import InputError
-from muniment.operate import disruptions, execute
+from muniment.operate import execute
 from muniment.operate.execute import Deployment
+from muniment.operate.manifests import rendered, secrets_of
 from muniment.operate.state import State
 from muniment.spec.model import Consortium
-from muniment.targets.containers.images import images_of
 from muniment.targets.kubernetes.addresses import KubernetesAddresses, settled
-from muniment.targets.kubernetes.budgets import Disruptions
 from muniment.targets.kubernetes.client import Api
 from muniment.targets.kubernetes.controllers import Update
 from muniment.targets.kubernetes.identities import ClusterIdentities
-from muniment.targets.kubernetes.manifests import manifests
 from muniment.targets.kubernetes.pods import Manifest
 from muniment.targets.kubernetes.target import KubernetesTarget
 from muniment.topology.layout import Layout
 from muniment.topology.model import Topology
-
-Secret = Callable[[str], str]
 
 
 def in_namespace(spec: Consortium, namespace: str) -> Consortium:
@@ -60,40 +53,3 @@ def deploy(
         identities.provide(topology, found, secret)
 
     return deployment, KubernetesTarget(api, spec.name, manifests=render, provide=provide, owner=owner)
-
-
-def rendered(
-    deployment: Deployment, topology: Topology, secret: Secret, *, update: Update = Update.ON_DELETE
-) -> list[Manifest]:
-    """All manifests of a deployment but its namespace and Secrets."""
-    return manifests(
-        topology,
-        deployment.spec,
-        images_of(deployment.spec),
-        Disruptions(
-            disruptions.own_validators(deployment.identities),
-            disruptions.validators_at_once(deployment.spec, deployment.identities),
-        ),
-        update=update,
-        digest=lambda path: hashlib.sha256(secret(path).encode()).hexdigest(),
-    )
-
-
-def secrets_of(spec: Consortium, base: Path, stored: Secret) -> Secret:
-    """Secrets by their places in the identity store; passwords of databases outside come from the files that the
-    specification, which is not settled yet, names."""
-    files = {
-        database_password_path(name): base / member.database.password_file
-        for name, member in spec.own_members.items()
-        if member.database.password_file
-    }
-
-    def secret(path: str) -> str:
-        if path not in files:
-            return stored(path)
-        try:
-            return files[path].read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{files[path]} cannot be read ({error}): write the database's password there") from error
-
-    return secret

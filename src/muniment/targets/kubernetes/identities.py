@@ -29,6 +29,7 @@ from muniment.spec.model import RESERVED_NAME, Consortium
 from muniment.targets.kubernetes import observing
 from muniment.targets.kubernetes.client import CONFIG_MAP, SECRET, Api, ConflictError, Document
 from muniment.targets.kubernetes.labels import CONSORTIUM, labels, selection
+from muniment.targets.kubernetes.places import renewable
 from muniment.targets.kubernetes.secret_keys import GENESIS, key_of, named_by, path_of
 from muniment.topology.model import Topology
 
@@ -111,7 +112,7 @@ class ClusterIdentities:
                 self._check_mount(current, wanted)
 
     def _create_mount(self, name: str, wanted: Mapping[str, bytes]) -> None:
-        manifest = self._manifest(name, POD_MOUNT, wanted, immutable=not any(map(_is_certificate, wanted)))
+        manifest = self._manifest(name, POD_MOUNT, wanted, immutable=not any(map(renewable, wanted)))
         try:
             self._api.create(manifest)
         except ConflictError as error:
@@ -130,11 +131,13 @@ class ClusterIdentities:
         ]
         if not differing:
             return
-        path, key = differing[0], key_of(differing[0])
+        # What must not change at all is told first.
+        path = min(differing, key=lambda one: (renewable(one), one))
+        key = key_of(path)
         if not _is_ours(current):
             what = "contradicts the identity store in" if key in data else "lacks"
             raise InputError(f"Secret {name} {what} key {key}, and is not ours to change: mend it where it is made")
-        if key in data and not _is_certificate(path) and path not in _passwords(wanted):
+        if key in data and not renewable(path):
             raise IntegrityError(
                 f"Secret {name} contradicts the identity store in key {key}: restore the one that is right, nothing"
                 " was changed"
@@ -283,11 +286,6 @@ def _lay(path: Path, text: bytes, *, renewed: bool) -> None:
 
 def _is_certificate(path: str) -> bool:
     return path.partition("/")[2] == _CERTIFICATE
-
-
-def _passwords(wanted: Mapping[str, bytes]) -> set[str]:
-    """Secrets that may change: the user gave them."""
-    return {path for path in wanted if path.endswith("/database/password")}
 
 
 def _is_ours(document: Document) -> bool:
