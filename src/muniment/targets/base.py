@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -35,8 +36,15 @@ class Target(Protocol):
     def check(self, topology: Topology) -> None:
         """Raise `InputError` when something else is in the way, a taken port for example; changes nothing."""
 
-    def apply(self, topology: Topology) -> None:
-        """Render, start what does not run, and restart what changed."""
+    def pending(self, topology: Topology) -> dict[str, tuple[str, ...]]:
+        """The units that `apply` would change or start, each with the names of its workloads, in starting order.
+
+        A unit is what is restarted together: a workload on one machine, a pod with several on Kubernetes.
+        """
+
+    def apply(self, topology: Topology, only: Collection[str] | None = None) -> None:
+        """Render, start what does not run, and restart what changed; with `only` no other units than these, beside
+        those that are no longer wanted, which are stopped."""
 
     def refresh(self, topology: Topology) -> None:
         """Put changed files that running workloads read anew in place; starts and restarts nothing."""
