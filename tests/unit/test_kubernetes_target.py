@@ -93,7 +93,7 @@ def test_applying_twice_changes_nothing(cluster: KubeApi, api: Api) -> None:
     before = copy.deepcopy(cluster.objects)
     target(api).apply(TOPOLOGY)
     assert cluster.objects == before
-    assert target(api).pending(TOPOLOGY) == frozenset()
+    assert target(api).pending(TOPOLOGY) == {}
 
 
 def test_what_somebody_changed_is_pending_and_changed_back(cluster: KubeApi, api: Api) -> None:
@@ -107,10 +107,10 @@ def test_what_somebody_changed_is_pending_and_changed_back(cluster: KubeApi, api
         return found
 
     again = target(api, rendered)
-    assert again.pending(TOPOLOGY) == {NODE, "alpha-privacy-1", "alpha-gateway"}
+    assert again.pending(TOPOLOGY) == {NODE: (NODE, "alpha-privacy-1"), "alpha-gateway": ("alpha-gateway",)}
     again.apply(TOPOLOGY)
     assert cluster.objects["deployments", "alpha-gateway"]["spec"]["replicas"] == 2
-    assert again.pending(TOPOLOGY) == frozenset()
+    assert again.pending(TOPOLOGY) == {}
 
 
 def test_only_some_are_applied_when_asked(cluster: KubeApi, api: Api) -> None:

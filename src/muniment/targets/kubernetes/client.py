@@ -47,6 +47,7 @@ class Kind:
     """`apps/v1`."""
     name: str
     """`StatefulSet`."""
+    irregular_plural: str = ""
 
     @staticmethod
     def of(manifest: Mapping[str, Any]) -> Kind:
@@ -56,6 +57,8 @@ class Kind:
     @property
     def plural(self) -> str:
         """The name in addresses: `statefulsets`. English rules, as the kinds that exist follow them."""
+        if self.irregular_plural:
+            return self.irregular_plural
         lower = self.name.lower()
         if lower.endswith("y"):
             return lower[:-1] + "ies"
@@ -152,6 +155,19 @@ class Api:
             return _document(kind, patched)
 
         return self._asked(f"change {kind.name} {name}", ask)
+
+    def set_status(self, kind: Kind, name: str, status: Mapping[str, Any]) -> None:
+        """Merge `status` into the status of the object; nothing happens when there is none of this name."""
+        self._asked(
+            f"write the status of {kind.name} {name}",
+            lambda: self._client.patch(
+                kind.resource.Status,
+                name,
+                {"status": dict(status)},
+                patch_type=PatchType.MERGE,
+                field_manager=FIELD_MANAGER,
+            ),
+        )
 
     def delete(self, kind: Kind, name: str) -> None:
         """Delete the object and what it owns; nothing happens when there is none."""
@@ -252,7 +268,14 @@ class _NotFoundError(PermanentError):
     """There is no such object."""
 
 
-def connect(kubeconfig: Path | None, context: str | None, namespace: str | None) -> Api:
+def connect(
+    kubeconfig: Path | None,
+    context: str | None,
+    namespace: str | None,
+    *,
+    request_seconds: float = REQUEST_SECONDS,
+    patience: float = ANSWER_SECONDS,
+) -> Api:
     """The cluster of a kubeconfig file, or the one that this process runs in.
 
     Without `kubeconfig` KUBECONFIG and ~/.kube/config count as for other tools, then the pod's service account. Without
@@ -260,10 +283,10 @@ def connect(kubeconfig: Path | None, context: str | None, namespace: str | None)
     """
     config = load_config(kubeconfig, context)
     try:
-        client = Client(config=config, namespace=namespace, timeout=httpx2.Timeout(REQUEST_SECONDS))
+        client = Client(config=config, namespace=namespace, timeout=httpx2.Timeout(request_seconds))
     except (ConfigError, OSError, ValueError) as error:
         raise InputError(f"the Kubernetes context {config.context_name} cannot be used: {error}") from error
-    return Api(client)
+    return Api(client, patience=patience)
 
 
 def load_config(kubeconfig: Path | None, context: str | None) -> SingleConfig:

@@ -16,6 +16,7 @@ from muniment.targets.base import Process
 Document = dict[str, Any]
 
 STOPPED = "it is stopped"
+_REVISION = "controller-revision-hash"
 _CRASH_LOOP = "CrashLoopBackOff"
 _PULLS = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"})
 _STARTING = frozenset({"ContainerCreating", "PodInitializing"})
@@ -80,7 +81,8 @@ def _process(name: str, controller: Document, pods: list[Document], warnings: Ma
     running = any(_is_running(status) for status in present)
     ready = sum(bool(status.get("ready")) and _is_running(status) for status in present)
     restarts = sum(status.get("restartCount") or 0 for _, status in statuses)
-    unready = "" if ready >= wanted else _unready(name, statuses, warnings, ready, wanted)
+    unready = "" if ready >= wanted else _unready(statuses, warnings, ready, wanted)
+    unready = unready or _unfinished(controller, staying, wanted)
     return Process(
         name=name,
         running=running,
@@ -92,12 +94,23 @@ def _process(name: str, controller: Document, pods: list[Document], warnings: Ma
     )
 
 
-def _unready(
-    name: str, statuses: list[tuple[Document, Document]], warnings: Mapping[str, str], ready: int, wanted: int
-) -> str:
+def _unready(statuses: list[tuple[Document, Document]], warnings: Mapping[str, str], ready: int, wanted: int) -> str:
     causes = [_cause(pod, status, warnings) for pod, status in statuses if _is_lost(pod) or not status.get("ready")]
     cause = next((cause for cause in causes if cause), "its pod was not made yet")
     return f"{ready} of {wanted} are ready; {cause}" if wanted > 1 else cause
+
+
+def _unfinished(controller: Document, pods: list[Document], wanted: int) -> str:
+    """What of a change is still to come, although all is ready: the pods may be those from before."""
+    status = controller.get("status") or {}
+    if (status.get("observedGeneration") or 0) < (controller["metadata"].get("generation") or 0):
+        return "its change is not taken up yet"
+    if controller["kind"] == "Deployment":
+        return "" if status.get("updatedReplicas", wanted) >= wanted else "not all of its pods are changed yet"
+    strategy = (controller["spec"].get("updateStrategy") or {}).get("type")
+    revision = status.get("updateRevision")
+    old = [pod for pod in pods if (pod["metadata"].get("labels") or {}).get(_REVISION) not in (None, revision)]
+    return "its pod is not changed yet" if old and revision and strategy != "OnDelete" else ""
 
 
 def _cause(pod: Document, status: Document, warnings: Mapping[str, str]) -> str:

@@ -94,25 +94,26 @@ class KubernetesTarget:
                 )
 
     def apply(self, topology: Topology, only: Collection[str] | None = None) -> None:
-        """Make everything as the topology says, and remove what is no longer wanted. With `only` (names of workloads)
-        other controllers of pods are left as they are when they exist; nothing is removed then."""
+        """Make everything as the topology says, and remove what is no longer wanted. With `only` other controllers of
+        pods than these are left as they are."""
         wanted = self._wanted(topology)
         if self._provide:
             self._provide(topology, wanted)
         # What pods mount and how they are reached comes before them.
         for manifest in sorted(wanted, key=_is_controller):
-            if only is None or not _is_controller(manifest) or set(observing.workloads(manifest)) & set(only):
+            if only is None or not _is_controller(manifest) or manifest["metadata"]["name"] in only:
                 self._api.apply(manifest)
-        if only is None:
-            self._remove_unwanted({(one["kind"], one["metadata"]["name"]) for one in wanted})
+        self._remove_unwanted({(one["kind"], one["metadata"]["name"]) for one in wanted})
 
-    def pending(self, topology: Topology) -> frozenset[str]:
-        """Names of workloads whose pods `apply` would make, or replace by changed ones."""
-        found: set[str] = set()
-        for manifest in self._wanted(topology):
-            if _is_controller(manifest) and self._differs(manifest):
-                found.update(observing.workloads(manifest))
-        return frozenset(found)
+    def pending(self, topology: Topology) -> dict[str, tuple[str, ...]]:
+        """The controllers of pods that `apply` would make or change so that pods are replaced, each with the names of
+        its workloads."""
+        controllers = [manifest for manifest in self._wanted(topology) if _is_controller(manifest)]
+        return {
+            manifest["metadata"]["name"]: tuple(observing.workloads(manifest))
+            for manifest in controllers
+            if self._differs(manifest)
+        }
 
     def refresh(self, topology: Topology) -> None:
         """Put changed Secrets and configuration in place; no controller of pods is changed."""
