@@ -186,14 +186,17 @@ def test_a_copy_of_ours_that_was_changed_is_told(api: Api, cluster: KubeApi, tmp
         identities.provide(topology, [POD], IdentityStore(tmp_path / "identity").secret)
 
 
-def test_a_pod_that_needs_one_more_secret_gets_it(api: Api, cluster: KubeApi, tmp_path: Path) -> None:
+def test_a_pod_that_needs_one_more_secret(api: Api, cluster: KubeApi, tmp_path: Path) -> None:
     identities, topology = made(api, tmp_path / "identity")
     mine = {CONSORTIUM: "demo", MANAGED_BY: "muniment"}
     earlier = {NODE_KEY: cluster.objects["secrets", "demo-identities-1"]["data"][NODE_KEY]}
-    cluster.put(
-        "secrets", {"metadata": {"name": "alpha-1-identity", "labels": mine}, "immutable": True, "data": earlier}
-    )
-    identities.provide(topology, [POD], IdentityStore(tmp_path / "identity").secret)
+    made_before = {"metadata": {"name": "alpha-1-identity", "labels": mine}, "immutable": True, "data": earlier}
+    cluster.put("secrets", made_before)
+    secret = IdentityStore(tmp_path / "identity").secret
+    with pytest.raises(InputError, match="delete it, it is a copy of what demo-identities-1"):
+        identities.provide(topology, [POD], secret)
+    cluster.put("secrets", {**made_before, "immutable": False})
+    identities.provide(topology, [POD], secret)
     assert len(cluster.objects["secrets", "alpha-1-identity"]["data"]) == 2
 
 

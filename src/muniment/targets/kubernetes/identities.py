@@ -145,15 +145,15 @@ class ClusterIdentities:
         self._renew_mount(current, wanted)
 
     def _renew_mount(self, current: Document, wanted: Mapping[str, bytes]) -> None:
-        """Bring a copy of ours up to date; everything in it is in the store's own Secrets."""
+        """Bring what may change in a copy of ours up to date."""
         name = current["metadata"]["name"]
-        merged = {path_of(key): _decoded(name, current["data"], key) for key in current.get("data") or {}}
-        merged.update(wanted)
         if current.get("immutable"):
-            self._api.delete(SECRET, name)
-            self._create_mount(name, merged)
-            return
-        self._api.merge(SECRET, name, {"data": _encoded(merged)})
+            missing = next(key_of(path) for path in wanted if key_of(path) not in (current.get("data") or {}))
+            raise InputError(
+                f"Secret {name} lacks key {missing}, which its pod needs now, and cannot be changed: delete it, it is a"
+                f" copy of what {self._consortium}-identities-1 and its successors hold, and is made anew"
+            )
+        self._api.merge(SECRET, name, {"data": _encoded(wanted)})
 
     def _found(self, spec: Consortium) -> Found:
         documents = [
