@@ -30,7 +30,7 @@ def rendered(
     return manifests(
         topology,
         deployment.spec,
-        images({}),
+        images(deployment.spec.images.model_dump(exclude_none=True)),
         Disruptions(
             disruptions.own_validators(deployment.identities),
             disruptions.validators_at_once(deployment.spec, deployment.identities),

@@ -9,9 +9,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
-from muniment.spec.base import Host, Name, Strict
+from muniment.spec.base import IMAGE_PATTERN, Host, Name, Strict
 from muniment.spec.kubernetes import Kubernetes
 
 RESERVED_NAME = "consortium"
@@ -19,6 +19,9 @@ RESERVED_NAME = "consortium"
 PORTS_PER_MEMBER = 400
 EPHEMERAL_PORTS = 32768
 """The operating system gives outgoing connections ports from here on (Linux, net.ipv4.ip_local_port_range)."""
+
+
+Image = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=IMAGE_PATTERN)]
 
 
 class Consensus(StrEnum):
@@ -122,6 +125,28 @@ class Privacy(Strict):
         return self
 
 
+class Images(Strict):
+    """Images of the containers, where they are not the usual ones."""
+
+    quorum: Image | None = None
+    """GoQuorum."""
+
+    kubo: Image | None = None
+    """kubo."""
+
+    cluster: Image | None = None
+    """ipfs-cluster-service."""
+
+    haproxy: Image | None = None
+    """haproxy."""
+
+    mariadb: Image | None = None
+    """MariaDB, for members without a database of their own."""
+
+    muniment: Image | None = None
+    """muniment itself."""
+
+
 class Database(Strict):
     """The SQL database of one member."""
 
@@ -216,6 +241,9 @@ class Consortium(Strict):
 
     ports: Ports = Ports()
     """Ports of the local target."""
+
+    images: Images = Images()
+    """Images of the containers, with docker compose and on Kubernetes."""
 
     kubernetes: Kubernetes = Kubernetes()
     """The Kubernetes target."""

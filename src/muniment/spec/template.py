@@ -60,6 +60,11 @@ ports:
   # First port. Every member takes 400 from here on, in the order below; all must stay below 32768.
   base: 21000
 
+# Images of the containers, with docker compose and on Kubernetes, where they are not the usual ones:
+# quorum, kubo, cluster, haproxy, mariadb, muniment.
+# images:
+#   muniment: registry.example.org/muniment:0.1.0
+
 # The Kubernetes target.
 kubernetes:
   # Namespace that everything is put into.
