@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from muniment.cli.targets import Choice, Shown
@@ -12,6 +13,14 @@ from muniment.spec.model import Consortium
 from muniment.targets.kubernetes.client import Api, connect
 from muniment.targets.kubernetes.manifests import namespace
 from muniment.targets.kubernetes.target import KubernetesTarget
+
+
+def settled(choice: Choice) -> Choice:
+    """The choice with nothing left open: what is the current context today may be another one tomorrow."""
+    api = _connect(choice)
+    if api.kubeconfig is None:
+        return choice
+    return replace(choice, kubeconfig=str(api.kubeconfig.absolute()), context=api.context)
 
 
 def prepare(spec: Consortium, base: Path, place: State, choice: Choice) -> tuple[Deployment, Shown]:

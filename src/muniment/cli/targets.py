@@ -131,10 +131,11 @@ def prepare(spec: Path, place: State, choice: Choice) -> tuple[Deployment, Shown
         deployment = execute.prepare(consortium, base, place, lambda wanted: LoopbackAddresses(wanted, place.root))
         _remember(place, choice)
         return deployment, None
-    choice = replace(choice, namespace=choice.namespace or consortium.kubernetes.namespace)
+    clusters = _clusters()
+    choice = clusters.settled(replace(choice, namespace=choice.namespace or consortium.kubernetes.namespace))
     make_private_directory(place.root)
     with place.lock():
-        deployed: tuple[Deployment, Shown] = _clusters().prepare(consortium, base, place, choice)
+        deployed: tuple[Deployment, Shown] = clusters.prepare(consortium, base, place, choice)
     _remember(place, choice)
     return deployed
 

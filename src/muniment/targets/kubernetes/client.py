@@ -98,6 +98,9 @@ class Api:
         self.patience = patience
         self.namespace: str = client.namespace
         self.server: str = client.config.cluster.server
+        self.context: str = client.config.context_name
+        self.kubeconfig: Path | None = client.config.fname
+        """Where the context comes from; None for a pod's service account."""
 
     def get(self, kind: Kind, name: str) -> Document | None:
         """The object, or None when there is none of this name."""

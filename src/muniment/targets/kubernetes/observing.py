@@ -7,6 +7,7 @@ not reached from outside of it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from muniment.targets.base import Process
 Document = dict[str, Any]
 
 STOPPED = "it is stopped"
+_CONTAINER = re.compile(r"ontainers\{(.+)\}")
 _REVISION = "controller-revision-hash"
 _CRASH_LOOP = "CrashLoopBackOff"
 _PULLS = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"})
@@ -30,7 +32,7 @@ class Seen:
     """StatefulSets and Deployments."""
     pods: tuple[Document, ...]
     warnings: Mapping[str, str]
-    """Newest warning of each pod, by the pod's name."""
+    """Newest warnings: by `POD/CONTAINER`, and by `POD` for what is about the pod as a whole."""
 
 
 def processes(seen: Seen) -> dict[str, Process]:
@@ -59,15 +61,17 @@ def pods_of(name: str, seen: Seen) -> list[Document]:
 
 
 def newest_warnings(events: Iterable[Document]) -> dict[str, str]:
-    """The newest warning of each pod."""
+    """The newest warning about each container, and about each pod as a whole."""
     found: dict[str, tuple[str, str]] = {}
     for event in events:
         about = event.get("involvedObject") or {}
         if event.get("type") != "Warning" or about.get("kind") != "Pod":
             continue
         when = str(event.get("lastTimestamp") or event.get("eventTime") or "")
-        if when >= found.get(about["name"], ("", ""))[0]:
-            found[about["name"]] = (when, _phrase(event.get("message")))
+        container = _CONTAINER.search(about.get("fieldPath") or "")
+        place = f"{about['name']}/{container[1]}" if container else str(about["name"])
+        if when >= found.get(place, ("", ""))[0]:
+            found[place] = (when, _phrase(event.get("message")))
     return {name: text for name, (_, text) in found.items()}
 
 
@@ -81,7 +85,7 @@ def _process(name: str, controller: Document, pods: list[Document], warnings: Ma
     running = any(_is_running(status) for status in present)
     ready = sum(bool(status.get("ready")) and _is_running(status) for status in present)
     restarts = sum(status.get("restartCount") or 0 for _, status in statuses)
-    unready = "" if ready >= wanted else _unready(statuses, warnings, ready, wanted)
+    unready = "" if ready >= wanted else _unready(name, statuses, warnings, ready, wanted)
     unready = unready or _unfinished(controller, staying, wanted)
     return Process(
         name=name,
@@ -94,8 +98,12 @@ def _process(name: str, controller: Document, pods: list[Document], warnings: Ma
     )
 
 
-def _unready(statuses: list[tuple[Document, Document]], warnings: Mapping[str, str], ready: int, wanted: int) -> str:
-    causes = [_cause(pod, status, warnings) for pod, status in statuses if _is_lost(pod) or not status.get("ready")]
+def _unready(
+    name: str, statuses: list[tuple[Document, Document]], warnings: Mapping[str, str], ready: int, wanted: int
+) -> str:
+    causes = [
+        _cause(name, pod, status, warnings) for pod, status in statuses if _is_lost(pod) or not status.get("ready")
+    ]
     cause = next((cause for cause in causes if cause), "its pod was not made yet")
     return f"{ready} of {wanted} are ready; {cause}" if wanted > 1 else cause
 
@@ -113,16 +121,17 @@ def _unfinished(controller: Document, pods: list[Document], wanted: int) -> str:
     return "its pod is not changed yet" if old and revision and strategy != "OnDelete" else ""
 
 
-def _cause(pod: Document, status: Document, warnings: Mapping[str, str]) -> str:
+def _cause(name: str, pod: Document, status: Document, warnings: Mapping[str, str]) -> str:
     """Why this container is not ready."""
     if _is_lost(pod):
         return f"its machine {pod['spec'].get('nodeName', '')} does not answer"
     return (
         _unscheduled(pod)
-        or _waits_for_init(pod)
+        or _waits_for_init(pod, name)
         or _waiting(status)
         or _terminated(status)
         or _ending(pod)
+        or warnings.get(f"{pod['metadata']['name']}/{name}", "")
         or warnings.get(pod["metadata"]["name"], "")
         or ("it does not say yet that it is ready" if _is_running(status) else "it is being started")
     )
@@ -135,9 +144,11 @@ def _unscheduled(pod: Document) -> str:
     return ""
 
 
-def _waits_for_init(pod: Document) -> str:
-    for status in pod.get("status", {}).get("initContainerStatuses") or []:
-        if status.get("started") and status.get("ready"):
+def _waits_for_init(pod: Document, name: str) -> str:
+    for status in (pod.get("status") or {}).get("initContainerStatuses") or []:
+        if status["name"] == name:
+            break
+        if status.get("started"):
             continue
         state = status.get("state") or {}
         if (state.get("terminated") or {}).get("exitCode") == 0:
