@@ -28,6 +28,7 @@ from muniment.spec.load import load
 from muniment.spec.model import Consortium
 from muniment.spec.template import commented_specification, json_schema
 from muniment.targets.base import Target
+from muniment.targets.kubernetes.addresses import OutsideAddresses, settled
 from muniment.targets.local import render_into
 from muniment.targets.loopback import LoopbackAddresses
 from muniment.topology.model import Program, Topology
@@ -135,6 +136,13 @@ def render_local(spec: Path, state: Path, output: Path) -> None:
 render.add_command(render_kubernetes)
 
 
+_EXPORTS: dict[str, tuple[Callable[[Consortium], Consortium], Callable[[Consortium, Path], exporting.Reach]]] = {
+    targets.Kind.LOCAL.value: (execute.as_it_is, LoopbackAddresses),
+    targets.Kind.KUBERNETES.value: (settled, lambda spec, _: OutsideAddresses(spec)),
+}
+"""By target: what it makes of a specification, and where others reach what runs there."""
+
+
 @click.group()
 def member() -> None:
     """The public part of a member, for other operators."""
@@ -145,7 +153,14 @@ def member() -> None:
 @options.specification
 @options.state
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File; default: standard output.")
-def export(name: str, spec: Path, state: Path, output: Path | None) -> None:
+@click.option(
+    "--target",
+    type=click.Choice(sorted(_EXPORTS)),
+    default=targets.Kind.LOCAL.value,
+    show_default=True,
+    help="Where the member runs: it says where others reach it.",
+)
+def export(name: str, spec: Path, state: Path, output: Path | None, target: str) -> None:
     """Write the public file of MEMBER: enode IDs, validator addresses, peer IDs, and where they are reached.
 
     It holds no secret. Other operators name it in their specification instead of making keys for this member:
@@ -159,8 +174,9 @@ def export(name: str, spec: Path, state: Path, output: Path | None) -> None:
     if name not in consortium.own_members:
         own = ", ".join(consortium.own_members)
         raise InputError(f"{name} is not a member that {spec} runs: there are {own}")
-    identities = IdentityStore(place.identity).ensure(consortium, spec.parent)
-    addresses = LoopbackAddresses(consortium, place.root)
+    settle, addresses_of = _EXPORTS[target]
+    identities = IdentityStore(place.identity).ensure(settle(consortium), spec.parent)
+    addresses = addresses_of(consortium, place.root)
     public = exporting.export(identities.of(name), addresses, consensus=consortium.chain.consensus)
     if output is None:
         click.echo(exporting.dump(public), nl=False)
