@@ -70,6 +70,7 @@ class Keeper:
         self._changed = asyncio.Event()
         self._moved = asyncio.Event()
         self._record: Record | None = None
+        self._told: dict[str, str] = {}
 
     def notice(self, resource: Mapping[str, Any]) -> None:
         """Take up the resource as it is now."""
@@ -168,6 +169,9 @@ class Keeper:
             self._status.update(change)
 
     def _step(self, step: Step) -> None:
+        if self._told.get(step.subject) == step.text:
+            return
+        self._told[step.subject] = step.text
         log.info(step.text, extra={"consortium": self._name, "workload": step.subject, "state": step.state})
 
 

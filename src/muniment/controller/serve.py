@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import signal
 from collections.abc import Callable, Mapping
@@ -29,9 +30,7 @@ WATCH_SECONDS = 240
 
 CONNECT_SECONDS = 10.0
 
-_SPECIFIED = ("statefulsets", "deployments")
-"""Their specification has a generation: other changes are only what becomes of it."""
-_WHOLE = ("services", "configmaps", "poddisruptionbudgets", "networkpolicies")
+_OWNED = ("statefulsets", "deployments", "services", "configmaps", "poddisruptionbudgets", "networkpolicies")
 
 log = logging.getLogger(__name__)
 
@@ -59,13 +58,15 @@ class Operator:
     keepers: dict[tuple[str, str], Keeper] = field(default_factory=dict)
     """By namespace and name."""
     _tasks: dict[tuple[str, str], asyncio.Task[None]] = field(default_factory=dict)
-    _generations: dict[tuple[str, str, str], Any] = field(default_factory=dict)
+    _contents: dict[tuple[str, str, str], int] = field(default_factory=dict)
     _over: asyncio.Event = field(default_factory=asyncio.Event)
     _failure: BaseException | None = None
 
     async def run(self, credentials: Callable[[], kopf.ConnectionInfo]) -> None:
         """Serve until SIGTERM or SIGINT. Raises what ended it otherwise: whoever started it starts it again."""
         make_private_directory(self.settings.work)
+        # It tells of every event, with all its settings.
+        logging.getLogger("kopf.objects").setLevel(logging.WARNING)
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self._over.set)
         leading = self._task(self.leadership.keep(), "leadership")
@@ -99,15 +100,12 @@ class Operator:
         """Something that we made was seen, changed or deleted."""
         namespace, name = _place(owned)
         keeper = self.keepers.get((namespace, (owned["metadata"].get("labels") or {}).get(CONSORTIUM, "")))
-        metadata = owned["metadata"]
-        version = metadata.get("generation" if plural in _SPECIFIED else "resourceVersion")
-        before = self._generations.get((plural, namespace, name))
-        self._generations[plural, namespace, name] = version
-        if kind == "DELETED":
-            del self._generations[plural, namespace, name]
+        before = self._contents.pop((plural, namespace, name), None)
+        if kind != "DELETED":
+            self._contents[plural, namespace, name] = _content(owned)
         if keeper is None:
             return
-        if kind == "DELETED" or (before is not None and before != version):
+        if before not in (None, self._contents.get((plural, namespace, name))):
             keeper.touch()
         else:
             keeper.look()
@@ -153,7 +151,7 @@ class Operator:
         kopf.on.login(registry=registry)(login)
         kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)(resource)
         kopf.on.event("", "v1", "pods", labels=ours, registry=registry)(pod)
-        for plural in (*_SPECIFIED, *_WHOLE):
+        for plural in _OWNED:
             kopf.on.event(plural, labels=ours, id=plural, registry=registry)(owned(plural))
         return registry
 
@@ -187,6 +185,12 @@ async def _ended(*tasks: asyncio.Task[None]) -> None:
     for task in tasks:
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait([task])
+
+
+def _content(document: Mapping[str, Any]) -> int:
+    """Differs when somebody changed what was applied; what becomes of it does not count."""
+    said = {name: value for name, value in document.items() if name not in ("metadata", "status")}
+    return hash(json.dumps([said, document["metadata"].get("labels")], sort_keys=True))
 
 
 def _place(document: Mapping[str, Any]) -> tuple[str, str]:

@@ -126,8 +126,8 @@ def _policy(member: str, component: Component, pods: Sequence[Pod], spec: Consor
         "spec": {
             "podSelector": {"matchLabels": _selector(spec, component, member)},
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": ingress,
-            "egress": egress,
+            # An empty list is not kept by the API, and would be a change at every apply.
+            **{name: rules for name, rules in (("ingress", ingress), ("egress", egress)) if rules},
         },
     }
 
