@@ -39,6 +39,13 @@ class ServiceType(StrEnum):
     LOAD_BALANCER = "LoadBalancer"
 
 
+class OutsideType(StrEnum):
+    """How what is for other clusters is offered. Not by node ports: those are other ports than the public files say."""
+
+    LOAD_BALANCER = "LoadBalancer"
+    CLUSTER_IP = "ClusterIP"
+
+
 class Volume(Strict):
     """One kind of volume."""
 
@@ -156,8 +163,8 @@ class GatewayService(Strict):
 class Outside(Strict):
     """How other clusters reach what runs in this one: one further Service for each node, peer and gateway."""
 
-    type: ServiceType = ServiceType.LOAD_BALANCER
-    """LoadBalancer or NodePort."""
+    type: OutsideType = OutsideType.LOAD_BALANCER
+    """LoadBalancer, or ClusterIP where something of yours leads to these Services, by the same ports."""
 
     annotations: dict[str, str] = Field(default={}, max_length=32)
     """Annotations of these Services."""
