@@ -1,7 +1,7 @@
 """The first process of a node, in namespaces of its own: mounts, then containerd, kubelet and kube-proxy.
 
 Runs as a script with the node's description (JSON). Everything below /run is in memory and gone after a power cut, as
-on a real machine; images and volumes stay. The kubelet sets sysctls of the whole machine: it is given plain files instead.
+on a real machine; images and volumes stay. The kubelet sets sysctls of the machine: it is given plain files instead.
 """
 
 from __future__ import annotations
