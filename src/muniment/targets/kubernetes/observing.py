@@ -32,7 +32,7 @@ class Seen:
     """StatefulSets and Deployments."""
     pods: tuple[Document, ...]
     warnings: Mapping[str, str]
-    """Newest warnings: by `POD/CONTAINER`, and by `POD` for what is about the pod as a whole."""
+    """Newest warnings: by `UID/CONTAINER` of the pod, and by `UID` for what is about it as a whole."""
 
 
 def processes(seen: Seen) -> dict[str, Process]:
@@ -69,7 +69,7 @@ def newest_warnings(events: Iterable[Document]) -> dict[str, str]:
             continue
         when = str(event.get("lastTimestamp") or event.get("eventTime") or "")
         container = _CONTAINER.search(about.get("fieldPath") or "")
-        place = f"{about['name']}/{container[1]}" if container else str(about["name"])
+        place = f"{about.get('uid')}/{container[1]}" if container else str(about.get("uid"))
         if when >= found.get(place, ("", ""))[0]:
             found[place] = (when, _phrase(event.get("message")))
     return {name: text for name, (_, text) in found.items()}
@@ -131,8 +131,8 @@ def _cause(name: str, pod: Document, status: Document, warnings: Mapping[str, st
         or _waiting(status)
         or _terminated(status)
         or _ending(pod)
-        or warnings.get(f"{pod['metadata']['name']}/{name}", "")
-        or warnings.get(pod["metadata"]["name"], "")
+        or warnings.get(f"{pod['metadata'].get('uid')}/{name}", "")
+        or warnings.get(str(pod["metadata"].get("uid")), "")
         or ("it does not say yet that it is ready" if _is_running(status) else "it is being started")
     )
 
