@@ -54,6 +54,9 @@ class Chain(Strict):
     gas_limit: int = Field(default=700_000_000, ge=10_000_000, le=2**53 - 1)
     """Gas limit of a block. Gas is free; this is capacity."""
 
+    cache_megabytes: int = Field(default=128, ge=16, le=65536)
+    """Memory of a node for its caches. May be changed at any time: nodes are restarted one after the other."""
+
     @model_validator(mode="after")
     def _periods_agree(self) -> Self:
         if self.consensus is Consensus.QBFT and self.empty_block_period_seconds < self.block_period_seconds:

@@ -31,6 +31,8 @@ chain:
   request_timeout_seconds: 2
   # Gas limit of a block. Gas is free; this is capacity.
   gas_limit: 700000000
+  # Memory of a node for its caches. May be changed at any time: nodes are restarted one after the other.
+  cache_megabytes: 128
 
 # The private IPFS Cluster of the consortium.
 ipfs:

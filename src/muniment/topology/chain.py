@@ -61,9 +61,6 @@ IPC = "geth.ipc"
 HTTP_NAMESPACES = "eth,net,web3,txpool"
 """See the module's description for those that are left out."""
 
-CACHE_MEGABYTES = 128
-"""Of internal caches; the engine's default of 1024 is meant for the public chain."""
-
 FEWEST_PEER_SLOTS = 50
 """The engine's default. A third of the slots is kept for outgoing connections, so larger consortia need more."""
 
@@ -192,7 +189,7 @@ class _Node:
             *("--gcmode", "archive"),
             # A snapshot serves the public chain's state sizes; here it only costs time at a restart.
             "--snapshot=false",
-            *("--cache", str(CACHE_MEGABYTES)),
+            *("--cache", str(self.spec.chain.cache_megabytes)),
             *("--miner.gastarget", gas),
             *("--miner.gaslimit", gas),
             *("--miner.gasprice", "0"),
