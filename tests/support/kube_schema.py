@@ -10,13 +10,21 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
-from lightkube.core.resource_registry import resource_registry
+from lightkube.resources import apps_v1, core_v1, networking_v1, policy_v1, rbac_authorization_v1
+
+GROUPS = {
+    "v1": core_v1,
+    "apps/v1": apps_v1,
+    "networking.k8s.io/v1": networking_v1,
+    "policy/v1": policy_v1,
+    "rbac.authorization.k8s.io/v1": rbac_authorization_v1,
+}
 
 
 def problems(manifest: Mapping[str, Any]) -> list[str]:
     """What is wrong with a manifest; empty when nothing is."""
     where = f"{manifest['kind']} {manifest['metadata']['name']}"
-    resource = resource_registry.load(manifest["apiVersion"], manifest["kind"])
+    resource = getattr(GROUPS[manifest["apiVersion"]], manifest["kind"])
     try:
         model = msgspec.convert(dict(manifest), resource, strict=True)
     except msgspec.ValidationError as error:

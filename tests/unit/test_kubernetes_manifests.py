@@ -280,6 +280,14 @@ def test_a_renewed_certificate_restarts_and_a_changed_file_too() -> None:
     assert placing(pod, spec, lambda path: "2").digest != first.digest
 
 
+def test_engines_know_how_much_memory_they_have() -> None:
+    spec = {"resources": {"node": {"cpu": "1", "memory": "1Gi", "memory_limit": "10Gi"}}}
+    template = one(rendered(**spec), "StatefulSet", "alpha-1")["spec"]["template"]["spec"]
+    node = next(container for container in template["containers"] if container["name"] == "alpha-1")
+    assert {"name": "GOMEMLIMIT", "value": "8192MiB"} in node["env"]
+    assert node["resources"] == {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "10Gi"}}
+
+
 def test_budgets_keep_a_quorum() -> None:
     found = {each["metadata"]["name"]: each["spec"] for each in of_kind(rendered(), "PodDisruptionBudget")}
     assert found["validators"]["minAvailable"] == 3

@@ -32,6 +32,11 @@ START_SECONDS = 600
 _OWN_READINESS = {Role.KUBO: ("api", "/version"), Role.CLUSTER: ("api", "/health")}
 """Of peers: they answer. The kubelet cannot ask their agent, it does not know names of Services."""
 
+_GO = frozenset({Program.GETH, Program.IPFS, Program.CLUSTER_SERVICE})
+"""Written in Go, which collects its memory in time when it knows how much there is (package runtime, GOMEMLIMIT)."""
+
+_MEBIBYTES = {"Mi": 1, "Gi": 1 << 10, "Ti": 1 << 20}
+
 _DRAINED = frozenset({Role.GATEWAY, Role.NOTARY})
 
 
@@ -49,7 +54,7 @@ def container(workload: Workload, pod: Pod, spec: Consortium, image: str) -> Man
         "imagePullPolicy": spec.kubernetes.image_pull_policy.value,
         "command": [program, *workload.arguments],
         "workingDir": str(ROOT / "data" / workload.name),
-        "env": environment(workload),
+        "env": environment(workload, spec),
         "ports": _ports(workload),
         "volumeMounts": mounts(workload),
         "resources": resources(resources_of(workload, spec)),
@@ -76,16 +81,18 @@ def preparation(workload: Workload, spec: Consortium, image: str) -> Manifest:
         "imagePullPolicy": spec.kubernetes.image_pull_policy.value,
         "command": [prepare.program or workload.program.value, *prepare.arguments],
         "workingDir": str(ROOT / "data" / workload.name),
-        "env": environment(workload),
+        "env": environment(workload, spec),
         "volumeMounts": mounts(workload),
         "resources": resources(resources_of(workload, spec)),
         "securityContext": container_security(),
     }
 
 
-def environment(workload: Workload) -> list[Manifest]:
+def environment(workload: Workload, spec: Consortium) -> list[Manifest]:
     """Variables of a container; no secret is among them."""
     values = {"HOME": str(ROOT / "data" / workload.name), "LANG": "C.UTF-8", **dict(workload.environment)}
+    if workload.program in _GO:
+        values["GOMEMLIMIT"] = _most_of(resources_of(workload, spec).memory_limit)
     return [{"name": name, "value": value} for name, value in values.items()]
 
 
@@ -117,6 +124,10 @@ def stop_seconds(pod: Pod) -> int:
     then = [workload.stop_seconds for workload in pod.workloads if workload.role is Role.PRIVACY]
     drain = DRAIN_SECONDS if any(workload.role in _DRAINED for workload in pod.workloads) else 0
     return max(first, default=0) + max(then, default=0) + drain + 5
+
+
+def _most_of(size: str) -> str:
+    return f"{int(size[:-2]) * _MEBIBYTES[size[-2:]] * 4 // 5}MiB"
 
 
 def _ports(workload: Workload) -> list[Manifest]:
