@@ -87,11 +87,15 @@ class KubeApi:
             if self.failures:
                 return self.failures.pop(0), "the server is away"
             url = urlsplit(target)
+            if url.path.startswith("/api/v1/namespaces") and url.path.count("/") <= 4:
+                return 200, {"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": url.path.rpartition("/")[2]}}
             query = {name: values[0] for name, values in parse_qs(url.query).items()}
             _, _, rest = url.path.partition("/namespaces/")
             _, plural, *place = rest.split("/")
             if place[1:] == ["log"]:
                 return self._log(place[0], query)
+            if place[1:] == ["status"]:
+                return self._status(plural, place[0], json.loads(body))
             if not place and method == "GET":
                 return 200, {"kind": "List", "metadata": {}, "items": self._listed(plural, query)}
             document = json.loads(body) if body else {}
@@ -117,6 +121,13 @@ class KubeApi:
                 return 409, "the object has been modified"
             return 200, self.put(plural, document)
         return 200, current
+
+    def _status(self, plural: str, name: str, document: Document) -> tuple[int, Document | str]:
+        current = self.objects.get((plural, name))
+        if current is None:
+            return 404, f'{plural} "{name}" not found'
+        # Of what comes by this door only the status counts.
+        return 200, self.put(plural, _merge(copy.deepcopy(current), {"status": document["status"]}))
 
     def _create(self, plural: str, document: Document) -> tuple[int, Document | str]:
         if (plural, document["metadata"]["name"]) in self.objects:
