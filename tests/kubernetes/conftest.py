@@ -25,7 +25,7 @@ PREVIOUS = Path(__file__).parent / "releases" / "0.1.0"
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """Three nodes, with our images and empty volumes."""
-    folder = Path("/tmp/muniment-lab")  # noqa: S108 - paths of sockets must be short, and tests need root
+    folder = Path("/tmp/muniment-lab")
     shutil.rmtree(folder, ignore_errors=True)
     lab = Lab(Settings(folder, binaries()))
     try:

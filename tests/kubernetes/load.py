@@ -1,4 +1,4 @@
-"""A client as a process, `load.py URL REPORT`: sends transactions, several a second, until it is told to end (SIGTERM)."""
+"""A client as a process, `load.py URL REPORT`: sends transactions, several a second, until it is told to end."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ INTERVAL_SECONDS = 0.2
 ANSWER_SECONDS = 15.0
 
 
-async def send(url: str, report: Path) -> None:
-    """Send until SIGTERM, then write the report."""
+async def send(url: str) -> dict[str, Any]:
+    """Send until SIGTERM; the report."""
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     failed: list[str] = []
@@ -50,8 +50,8 @@ async def send(url: str, report: Path) -> None:
                 await asyncio.wait_for(ended.wait(), INTERVAL_SECONDS)
             except TimeoutError:
                 continue
-    report.write_text(json.dumps({"sent": nonce, "failed": failed, "gap": gap}))
+    return {"sent": nonce, "failed": failed, "gap": gap}
 
 
 if __name__ == "__main__":
-    asyncio.run(send(sys.argv[1], Path(sys.argv[2])))
+    Path(sys.argv[2]).write_text(json.dumps(asyncio.run(send(sys.argv[1]))))

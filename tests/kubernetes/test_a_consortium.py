@@ -5,6 +5,7 @@ The tests are in this order on purpose: the release is upgraded near the end, an
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Any
 
@@ -70,8 +71,8 @@ def test_a_stranger_reaches_nothing_but_the_doors(cluster: Cluster) -> None:
 
 def test_a_peer_cannot_write_its_peerstore_and_all_find_one_another_after_a_restart(cluster: Cluster) -> None:
     path, receipt = cluster.notarize("pinned.txt", "kept by all peers")
+    script = "echo nobody >/muniment/config/alpha-cluster-1/peerstore"
     with pytest.raises(AssertionError, match="Read-only file system"):
-        script = "echo nobody >/muniment/config/alpha-cluster-1/peerstore"
         cluster.inside("alpha-peer-1-0", "alpha-cluster-1", "sh", "-c", script)
     pods = [f"alpha-peer-{number}-0" for number in (1, 2, 3)]
     delete(cluster, *pods)
@@ -105,7 +106,7 @@ def test_every_container_is_started_again_after_kill_9(cluster: Cluster, load: L
             before = {one: cluster.restarts(*one) for one in killed}
             for one in killed:
                 cluster.kill_container(*one)
-            cluster.wait(f"the restart of {killed}", lambda before=before: restarted(cluster, before))
+            cluster.wait(f"the restart of {killed}", functools.partial(restarted, cluster, before))
             cluster.wait_ready()
         assert {name: cluster.pod(name)["metadata"]["uid"] for name in group} == uids
     cluster.verify(*kept)
@@ -273,7 +274,7 @@ def delete(cluster: Cluster, *pods: str) -> None:
 
 
 def rounds(names: list[str]) -> list[list[str]]:
-    """Groups of pods of which no two are of one kind of one member; databases are alone, their members wait for them."""
+    """Groups of pods, no two of one kind; a database is alone, since its member waits for it."""
     groups: list[list[str]] = []
     kinds: list[set[str]] = []
     for name in names:
@@ -404,7 +405,7 @@ def away(cluster: Cluster) -> set[str]:
     found = set()
     for node in NODES:
         conditions = pods.get(f"{node}-0", {}).get("status", {}).get("conditions", [])
-        if ["True"] != [one["status"] for one in conditions if one["type"] == "Ready"]:
+        if [one["status"] for one in conditions if one["type"] == "Ready"] != ["True"]:
             found.add(node)
     return found
 

@@ -66,7 +66,7 @@ def binaries() -> Path:
 
 def _build(command: Command, place: Path) -> None:
     sys.stderr.write(f"kubernetes: building {command.name}\n")
-    go = find_go(cache_root(), lambda: sys.stderr.write("kubernetes: downloading the Go toolchain\n"))
+    go = find_go(cache_root(), lambda: print("kubernetes: downloading the Go toolchain", file=sys.stderr))
     linker = " ".join(("-s", "-w", *(f"-X {value}" for value in command.values)))
     beside = place.with_suffix(".part")
     subprocess.run(

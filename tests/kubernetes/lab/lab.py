@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 import json
 import os
 import shutil
@@ -54,7 +55,7 @@ class Lab:
         self._processes.start("enforcement", in_network(settings.control_plane, *enforce))
         self.apply(addons.addons(settings))
         for number, node in zip(settings.numbers, self.nodes, strict=True):
-            self.wait(f"the node {node.name}", lambda name=node.name: self.kubectl("get", "node", name), UP_SECONDS)
+            self.wait(f"the node {node.name}", functools.partial(self.kubectl, "get", "node", node.name), UP_SECONDS)
             pods = settings.pods_of(number)
             self.kubectl("patch", "node", node.name, "-p", json.dumps({"spec": {"podCIDR": pods, "podCIDRs": [pods]}}))
         self.kubectl("wait", "--for=condition=Ready", "node", "--all", f"--timeout={UP_SECONDS}s")
