@@ -1,13 +1,12 @@
 """The chart as helm sees it: linted, and rendered into files that are kept in tests/golden/chart.
 
-helm is the one that MUNIMENT_HELM names, else the one on PATH. After a change that is meant, write the files anew by
-`MUNIMENT_GOLDEN=write pytest tests/kubernetes/test_chart.py`, and read the difference.
+helm is the one that MUNIMENT_HELM names, else the one that `make test-kubernetes` builds. After a change that is
+meant, write the files anew by `MUNIMENT_GOLDEN=write pytest tests/kubernetes/test_chart.py`, and read the difference.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import yaml
 
 from muniment.controller.resource import specification
 from muniment.spec.template import commented_specification
+from tests.kubernetes.lab.binaries import binaries
 from tests.support.kube_schema import problems
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,9 +42,7 @@ VALUES: dict[str, dict[str, Any]] = {
 
 
 def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
-    program = os.environ.get("MUNIMENT_HELM") or shutil.which("helm")
-    if program is None:
-        pytest.fail("helm is not on PATH: name it in MUNIMENT_HELM, or run `make test-kubernetes`, which builds it")
+    program = os.environ.get("MUNIMENT_HELM") or str(binaries() / "helm")
     return subprocess.run([program, *arguments], check=False, capture_output=True, text=True, timeout=60)
 
 
