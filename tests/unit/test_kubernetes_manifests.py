@@ -290,12 +290,12 @@ def test_engines_know_how_much_memory_they_have() -> None:
 
 def test_budgets_keep_a_quorum() -> None:
     found = {each["metadata"]["name"]: each["spec"] for each in of_kind(rendered(), "PodDisruptionBudget")}
-    assert found["validators"]["minAvailable"] == 3
+    assert found["demo-validators"]["minAvailable"] == 3
     assert found["alpha-peers"]["minAvailable"] == 2
     assert found["alpha-gateway"]["minAvailable"] == 1
     spec = demo()
     none_spare = manifests(topology(spec), spec, IMAGES, Disruptions(DISRUPTIONS.validators, 0))
-    assert one(none_spare, "PodDisruptionBudget", "validators")["spec"]["minAvailable"] == 4
+    assert one(none_spare, "PodDisruptionBudget", "demo-validators")["spec"]["minAvailable"] == 4
 
 
 def test_no_pod_is_in_two_budgets() -> None:

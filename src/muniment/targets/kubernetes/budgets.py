@@ -31,7 +31,7 @@ def budgets(pods: Sequence[Pod], spec: Consortium, disruptions: Disruptions) -> 
     own = [pod for pod in pods if pod.validator]
     if own:
         staying = max(0, len(own) - disruptions.validators_at_once)
-        found.append(_budget("validators", spec, {VALIDATOR: "true"}, staying))
+        found.append(_budget(f"{spec.name}-validators", spec, {VALIDATOR: "true"}, staying))
     for member in dict.fromkeys(pod.member for pod in pods):
         found += _of_member(member, [pod for pod in pods if pod.member == member and not pod.validator], spec)
     return found

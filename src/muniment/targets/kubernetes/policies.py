@@ -94,7 +94,7 @@ def _closed(spec: Consortium) -> Manifest:
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": metadata("closed", spec, _labels(spec)),
+        "metadata": metadata(f"{spec.name}-closed", spec, _labels(spec)),
         "spec": {
             "podSelector": {"matchLabels": labels(spec.name)},
             "policyTypes": ["Ingress", "Egress"],
