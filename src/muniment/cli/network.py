@@ -11,6 +11,7 @@ import click
 
 from muniment.cli import options, report, targets
 from muniment.cli.progress import listener
+from muniment.cli.render_compose import render_compose
 from muniment.cli.render_kubernetes import render_kubernetes
 from muniment.engines.build import ensure_engines
 from muniment.engines.cache import built_path
@@ -28,6 +29,7 @@ from muniment.spec.load import load
 from muniment.spec.model import Consortium
 from muniment.spec.template import commented_specification, json_schema
 from muniment.targets.base import Target
+from muniment.targets.compose import addresses as compose
 from muniment.targets.kubernetes.addresses import OutsideAddresses, settled
 from muniment.targets.local import render_into
 from muniment.targets.loopback import LoopbackAddresses
@@ -133,11 +135,13 @@ def render_local(spec: Path, state: Path, output: Path) -> None:
     click.echo(f"wrote the files of {len(rendered)} workloads to {output}")
 
 
+render.add_command(render_compose)
 render.add_command(render_kubernetes)
 
 
 _EXPORTS: dict[str, tuple[Callable[[Consortium], Consortium], Callable[[Consortium, Path], exporting.Reach]]] = {
     targets.Kind.LOCAL.value: (execute.as_it_is, LoopbackAddresses),
+    "compose": (compose.settled, lambda spec, _: compose.OutsideAddresses(spec)),
     targets.Kind.KUBERNETES.value: (settled, lambda spec, _: OutsideAddresses(spec)),
 }
 """By target: what it makes of a specification, and where others reach what runs there."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import yaml
 
 from muniment.cli import options
 from muniment.identity.store import IdentityStore
@@ -14,6 +13,7 @@ from muniment.operate import execute
 from muniment.operate.manifests import rendered, secrets_of
 from muniment.operate.state import State
 from muniment.spec.load import load
+from muniment.targets.containers.documents import dump as document_text
 from muniment.targets.kubernetes import manifests
 from muniment.targets.kubernetes.addresses import KubernetesAddresses, settled
 from muniment.targets.kubernetes.pods import Manifest
@@ -67,23 +67,5 @@ def render_kubernetes(spec: Path, state: Path, output: Path, secrets: bool) -> N
 
 
 def dump(documents: list[Manifest]) -> str:
-    """Documents as YAML, texts of several lines as blocks."""
-    return "".join(
-        "---\n" + yaml.dump(one, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True) for one in documents
-    )
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes texts of several lines as such, and everything out instead of referring to it."""
-
-    def ignore_aliases(self, data: object) -> bool:
-        """No references: they are hard to read, and some tools refuse them."""
-        del data
-        return True
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
-
-
-_Dumper.add_representer(str, _text)
+    """Documents, one after the other."""
+    return "".join(f"---\n{document_text(one)}" for one in documents)

@@ -7,11 +7,12 @@ of `Consortium` is what `muniment init --schema` writes.
 from __future__ import annotations
 
 from enum import StrEnum
+from ipaddress import IPv4Network
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
-from muniment.spec.base import IMAGE_PATTERN, Host, Name, Strict
+from muniment.spec.base import IMAGE_PATTERN, SUBNET_PATTERN, Host, Name, Strict
 from muniment.spec.kubernetes import Kubernetes
 
 RESERVED_NAME = "consortium"
@@ -150,6 +151,21 @@ class Images(Strict):
     """muniment itself."""
 
 
+class Compose(Strict):
+    """Settings of the docker compose target."""
+
+    subnet: Annotated[str, StringConstraints(pattern=SUBNET_PATTERN)] = "10.213.0.0/16"
+    """Network of the containers; every member that runs here takes 256 addresses of it."""
+
+    host: Host | None = None
+    """Address by which other operators' members reach this host. Without it nothing is open to them."""
+
+    @model_validator(mode="after")
+    def _subnet_is_one(self) -> Self:
+        IPv4Network(self.subnet)
+        return self
+
+
 class Database(Strict):
     """The SQL database of one member."""
 
@@ -247,6 +263,9 @@ class Consortium(Strict):
 
     images: Images = Images()
     """Images of the containers, with docker compose and on Kubernetes."""
+
+    compose: Compose = Compose()
+    """The docker compose target."""
 
     kubernetes: Kubernetes = Kubernetes()
     """The Kubernetes target."""

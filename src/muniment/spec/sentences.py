@@ -14,12 +14,13 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from muniment.spec.base import IMAGE_PATTERN, NAME_PATTERN
+from muniment.spec.base import IMAGE_PATTERN, NAME_PATTERN, SUBNET_PATTERN
 from muniment.spec.kubernetes import CPU_PATTERN, LABEL_PATTERN, OBJECT_PATTERN, SIZE_PATTERN
 
 Location = tuple[str | int, ...]
 
 _PATTERNS = {
+    SUBNET_PATTERN: "write a network as 10.213.0.0/16",
     IMAGE_PATTERN: "write an image as registry.example.org/name:tag",
     NAME_PATTERN: "a name is a small letter and then at most 19 small letters and digits, for example alpha",
     r"^[1-9][0-9]*(MB|GB|TB)$": "write a whole number and MB, GB or TB, for example 100GB",

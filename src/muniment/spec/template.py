@@ -67,6 +67,13 @@ ports:
 # images:
 #   muniment: registry.example.org/muniment:0.1.0
 
+# The docker compose target.
+compose:
+  # Network of the containers; every member that runs here takes 256 addresses of it.
+  subnet: 10.213.0.0/16
+  # Address by which other operators' members reach this host. Without it nothing is open to them.
+  # host: 192.0.2.10
+
 # The Kubernetes target.
 kubernetes:
   # Namespace that everything is put into.

@@ -14,6 +14,7 @@ What it finds in the description (written by `targets.containers.views`):
 - `fingerprints`: SHA-256 of secrets that must not be those of somebody else, by PATH.
 - `hosts`: names that must resolve before anything starts: a node looks its peers' names up once, at its start.
 - `needs`: host, port and path of URLs that must answer with status 200.
+- `user`: null, or the user and group that everything is given to; then the step must run as root.
 - `seconds`: how long to wait for hosts and needs.
 """
 
@@ -50,12 +51,17 @@ def main(description: Path) -> None:
     check_sole(wanted["sole"], socket.gethostname())
     for path, digest in wanted["fingerprints"].items():
         check_fingerprint(path, read_secret(secrets, path), digest)
+    give = functools.partial(hand_over, wanted["user"])
     for owner in wanted["owners"]:
         check_owner(Path(owner["file"]), owner["name"])
+        give(Path(owner["file"]).parent)
     for directory in wanted["directories"]:
-        Path(directory).mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(Path(directory), give)
     for file in wanted["files"]:
-        place(Path(file["target"]), filled(Path(file["source"]).read_bytes(), secrets), file["mode"])
+        target = Path(file["target"])
+        make_directory(target.parent, give)
+        place(target, filled(Path(file["source"]).read_bytes(), secrets), file["mode"])
+        give(target)
     end = time.monotonic() + wanted["seconds"]
     for host in wanted["hosts"]:
         wait_for(f"the name {host}", functools.partial(unresolved, host), end)
@@ -109,9 +115,22 @@ def filled(template: bytes, secrets: Path) -> bytes:
     return _MARKER.sub(lambda match: read_secret(secrets, match[1].decode()), template)
 
 
+def make_directory(path: Path, give: Callable[[Path], None]) -> None:
+    """Make a directory and those above it that are not there."""
+    if not path.is_dir():
+        make_directory(path.parent, give)
+        path.mkdir(mode=0o700)
+        give(path)
+
+
+def hand_over(user: int | None, path: Path) -> None:
+    """Give a file or directory to `user`, if there is one."""
+    if user is not None:
+        os.chown(path, user, user)
+
+
 def place(path: Path, content: bytes, mode: int) -> None:
     """Put a file in place as a whole, never readable by more than `mode` says."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.placed")
     beside.unlink(missing_ok=True)
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)

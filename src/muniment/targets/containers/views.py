@@ -47,6 +47,8 @@ class Place:
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     hosts: tuple[str, ...] = ()
     needs: tuple[Probe, ...] = ()
+    user: int | None = None
+    """Who gets everything; None: the step runs as that user already."""
 
 
 def view(workloads: Iterable[Workload], addresses: Addresses, place: Place) -> View:
@@ -74,6 +76,7 @@ def view(workloads: Iterable[Workload], addresses: Addresses, place: Place) -> V
         "seconds": WAIT_SECONDS,
         "secrets": str(place.secrets),
         "sole": place.sole,
+        "user": place.user,
     }
     return View(description, templates, tuple(secrets))
 

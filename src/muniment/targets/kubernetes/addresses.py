@@ -7,44 +7,21 @@ pod. Within a pod the Service's name means the pod itself (`pods.host_aliases`).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from muniment.identity.model import Endpoint
 from muniment.spec.kubernetes import Outside
 from muniment.spec.model import Consortium
+from muniment.targets.containers.ports import PORTS, ROOT, kind_of
 from muniment.topology.database import on_servers
 
 ANY = "0.0.0.0"  # noqa: S104 - a pod's ports are guarded by network policies
 LOOPBACK = "127.0.0.1"
-ROOT = PurePosixPath("/muniment")
 CLUSTER_DOMAIN = "cluster.local"
 
-PORTS = {
-    "node": {"rpc": 8545, "ws": 8546, "p2p": 30303, "raft": 50400, "metrics": 6060},
-    "privacy": {"q2t": 9101, "p2p": 9103, "status": 9102},
-    "agent": {"api": 9200},
-    "kubo": {"swarm": 4001, "api": 5001},
-    "cluster": {"swarm": 9096, "api": 9094, "metrics": 8888},
-    "gateway": {"rpc": 8545, "ws": 8546, "metrics": 8404, "privacy": 9103},
-    "notary": {"api": 8080},
-    "database": {"sql": 3306},
-}
-"""Ports by kind of workload and name."""
-
-_NAME = re.compile(r"^(?P<member>[a-z0-9]+)-(?:(?P<kind>[a-z]+)-?)?(?P<number>[0-9]+)?$")
 _NODE_POD = frozenset({"node", "privacy", "agent"})
 _PEER_POD = frozenset({"kubo", "cluster"})
-
-
-def kind_of(workload: str) -> str:
-    """What a workload is, by its name: node, privacy, agent, kubo … Raises `KeyError` for any other name."""
-    match = _NAME.match(workload)
-    kind = (match["kind"] or "node") if match else ""
-    if match is None or kind not in PORTS:
-        raise KeyError(workload)
-    return kind
 
 
 def pod_of(workload: str) -> str:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from muniment.spec.kubernetes import Resources
 from muniment.spec.model import Consortium
-from muniment.targets.kubernetes.addresses import ROOT, kind_of
+from muniment.targets.containers.ports import ROOT, kind_of
 from muniment.targets.kubernetes.pods import Manifest, Pod, container_security
 from muniment.targets.kubernetes.services import port_name
 from muniment.topology.model import Program, Role, Workload

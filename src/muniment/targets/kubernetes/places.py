@@ -18,17 +18,15 @@ from muniment.kernel.encoding import pretty_json
 from muniment.kernel.errors import IntegrityError
 from muniment.spec.model import Consortium
 from muniment.targets.containers import views
+from muniment.targets.containers.ports import PLACE, ROOT
 from muniment.targets.containers.views import DESCRIPTION
-from muniment.targets.kubernetes.addresses import ROOT, KubernetesAddresses
+from muniment.targets.kubernetes.addresses import KubernetesAddresses
 from muniment.targets.kubernetes.pods import Component, Manifest, Pod, container_security, metadata, own_hosts
 from muniment.topology.model import Program
 
 TEMPLATES = "templates"
 SECRETS = "secrets"
 STEP = "place"
-PLACE = "/muniment/place.py"
-"""The step's program in the image of muniment."""
-
 LARGEST_CONFIG_MAP = 1 << 20
 """Bytes that the API takes in one ConfigMap."""
 
@@ -86,7 +84,7 @@ class Placing:
             "name": STEP,
             "image": image,
             "imagePullPolicy": self.spec.kubernetes.image_pull_policy.value,
-            "command": ["python", "-I", "-S", PLACE, str(ROOT / TEMPLATES / DESCRIPTION)],
+            "command": ["python", "-I", "-S", str(PLACE), str(ROOT / TEMPLATES / DESCRIPTION)],
             "volumeMounts": [
                 {"name": TEMPLATES, "mountPath": str(ROOT / TEMPLATES), "readOnly": True},
                 *secrets,

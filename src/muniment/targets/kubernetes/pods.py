@@ -9,12 +9,10 @@ from enum import StrEnum
 from typing import Any
 
 from muniment.spec.model import Consortium
-from muniment.targets.kubernetes.addresses import LOOPBACK, kind_of, pod_of, service_names
+from muniment.targets.containers.ports import USER, kind_of
+from muniment.targets.kubernetes.addresses import LOOPBACK, pod_of, service_names
 from muniment.targets.kubernetes.labels import labels
 from muniment.topology.model import Topology, Workload
-
-USER = 10001
-"""User and group of every process; the owner of every volume."""
 
 COMPONENT = "app.kubernetes.io/component"
 MEMBER = "muniment.io/member"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from muniment.spec.model import Consortium
-from muniment.targets.kubernetes.addresses import PORTS
+from muniment.targets.containers.ports import PORTS
 from muniment.targets.kubernetes.labels import labels
 from muniment.targets.kubernetes.monitors import SCRAPED
 from muniment.targets.kubernetes.pods import COMPONENT, MEMBER, Component, Manifest, Pod, metadata

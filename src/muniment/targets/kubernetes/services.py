@@ -11,7 +11,8 @@ from collections.abc import Iterable
 
 from muniment.spec.kubernetes import Outside
 from muniment.spec.model import Consortium
-from muniment.targets.kubernetes.addresses import LOOPBACK, kind_of
+from muniment.targets.containers.ports import kind_of
+from muniment.targets.kubernetes.addresses import LOOPBACK
 from muniment.targets.kubernetes.pods import Component, Manifest, Pod, metadata
 from muniment.topology.model import Port, Workload
 
