@@ -65,7 +65,7 @@ def run(
     telemetry.configure()
     own = connect(kubeconfig, context, None, request_seconds=lease.REQUEST_SECONDS, patience=0)
     served = () if all_namespaces else namespaces or (own.namespace,)
-    settings = Settings(namespaces=served, work=work, health_port=health_port, identity=identity)
+    settings = Settings(namespaces=served, work=work / "operator", health_port=health_port, identity=identity)
 
     async def serve() -> None:
         leadership = lease.Leadership(own, LEASE, identity)
