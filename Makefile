@@ -30,6 +30,11 @@ test: lint ## everything that proves the product on one machine
 	$(MUNIMENT) engines build
 	.venv/bin/pytest
 
+test-compose: setup-compose ## the docker compose target, on a Docker of its own (root)
+	$(MUNIMENT) engines build
+	.venv/bin/python -m images
+	.venv/bin/pytest tests/compose
+
 test-kubernetes: setup-kubernetes ## the Kubernetes target, the operator and the chart, on a real cluster of three nodes (root)
 	$(MUNIMENT) engines build
 	.venv/bin/python -m tests.kubernetes.lab.binaries
@@ -48,6 +53,9 @@ setup-run:
 
 setup-test:
 	@scripts/setup test
+
+setup-compose:
+	@scripts/setup compose
 
 setup-kubernetes:
 	@scripts/setup kubernetes

@@ -419,7 +419,7 @@ def code(cluster: Cluster, node: str, address: str) -> str:
 def create_privately(cluster: Cluster, *members: str) -> str:
     """Create a private contract through alpha's gateway, signed outside; its address, when all nodes have its block."""
     keys = [privacy_key(cluster, member) for member in members]
-    said = json.loads(cluster.python("-m", "tests.kubernetes.create_privately", cluster.gateway, *keys))
+    said = json.loads(cluster.python("-m", "tests.support.create_privately", cluster.gateway, *keys))
 
     def probe() -> None:
         for node in NODES:

@@ -190,8 +190,10 @@ def _reason(error: MunimentError) -> str:
 async def _woken(event: asyncio.Event, seconds: float) -> None:
     """Until the event is set, and at most so long; never at once again."""
     await asyncio.sleep(QUIET_SECONDS)
+    # Not wait_for: in Python 3.11 it loses a cancellation that comes together with the event.
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 def _now() -> str:

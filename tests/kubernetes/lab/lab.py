@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import functools
 import json
 import os
@@ -13,6 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from muniment.kernel.waiting import NotYetError, wait_blocking
 from tests.kubernetes.lab import addons, archives, certificates, control_plane, enforcement, network
 from tests.kubernetes.lab.node import PAUSE_IMAGE, Node
@@ -21,6 +24,7 @@ from tests.kubernetes.lab.settings import API_PORT, Settings
 
 UP_SECONDS = 180
 FORWARD = "forward"
+FORWARD_SECONDS = 20
 
 
 class Lab:
@@ -28,24 +32,30 @@ class Lab:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._processes = Processes(settings.logs)
-        self._archives: list[Path] = []
-        self.nodes: list[Node] = []
+        self._processes = Processes(settings.records, settings.logs)
+        self._lock = FileLock(settings.lock)
+        self._pause, self._coredns = settings.folder / "pause.tar", settings.folder / "coredns.tar"
+        images = (self._pause, self._coredns)
+        self.nodes = [Node(settings, number, self._processes, images) for number in settings.numbers]
 
     def up(self) -> None:
-        """Start everything, and wait until nodes and names are there."""
+        """Start everything, and wait until nodes and names are there.
+
+        What a killed process left of a lab of this folder and prefix is removed first. Raises `filelock.Timeout` when
+        somebody uses it.
+        """
         settings = self.settings
+        self._lock.acquire(timeout=0)
+        self._remove()
         settings.logs.mkdir(parents=True)
+        settings.records.mkdir()
         settings.in_memory.mkdir()
         run("mount", "-t", "tmpfs", "-o", f"size={settings.memory},mode=755", "lab", settings.in_memory)
         certificates.make(settings)
         network.make(settings)
         control_plane.start_api(settings, self._processes)
-        self._archives += [
-            archives.write(settings.folder / "pause.tar", PAUSE_IMAGE, settings.binaries / "pause"),
-            archives.write(settings.folder / "coredns.tar", addons.DNS_IMAGE, settings.binaries / "coredns"),
-        ]
-        self.nodes = [Node(settings, number, self._processes, self._archives) for number in settings.numbers]
+        archives.write(self._pause, PAUSE_IMAGE, settings.binaries / "pause")
+        archives.write(self._coredns, addons.DNS_IMAGE, settings.binaries / "coredns")
         for node in self.nodes:
             node.prepare()
             node.start()
@@ -62,14 +72,28 @@ class Lab:
         self.kubectl("-n", "kube-system", "rollout", "status", "deploy/coredns", f"--timeout={UP_SECONDS}s")
 
     def down(self) -> None:
-        """Stop everything and remove it."""
-        for node in self.nodes:
-            node.kill()
-        self._processes.kill_all()
-        network.remove(self.settings)
+        """Stop everything and remove it; nothing if this is not who started it."""
+        if self._lock.is_locked:
+            try:
+                self._remove()
+            finally:
+                self._lock.release()
+
+    def _remove(self) -> None:
+        with contextlib.ExitStack() as steps:
+            # From the last to the first, whichever fails.
+            steps.callback(self._unmount)
+            steps.callback(network.remove, self.settings)
+            steps.callback(self._processes.kill_all)
+            for node in self.nodes:
+                steps.callback(node.kill)
+        # Not after a failure: the records of what runs are in it.
+        if self.settings.folder.exists():
+            shutil.rmtree(self.settings.folder)
+
+    def _unmount(self) -> None:
         if os.path.ismount(self.settings.in_memory):
             run("umount", self.settings.in_memory)
-        shutil.rmtree(self.settings.folder, ignore_errors=True)
 
     def node(self, name: str) -> Node:
         """The node of this name."""
@@ -125,9 +149,12 @@ class Lab:
         listen = f"TCP-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr"
         # socat takes colons and commas of an address for its own.
         program = " ".join(inner).replace(":", "\\:").replace(",", "\\,")
+        self._processes.kill(FORWARD)
         self._processes.start(FORWARD, ["socat", listen, f"EXEC:{program}"])
         path = self.settings.keys / "host.kubeconfig"
         path.write_text(certificates.kubeconfig(self.settings, "admin", f"https://127.0.0.1:{port}"))
+        command = (self.settings.binaries / "kubectl", f"--kubeconfig={path}", "get", "--raw", "/readyz")
+        self.wait(f"the API server on port {port}", lambda: run(*command), FORWARD_SECONDS)
         return path
 
     def wait(self, what: str, action: Callable[[], object], seconds: float) -> None:

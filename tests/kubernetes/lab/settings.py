@@ -78,6 +78,16 @@ class Settings:
         return self.folder / "logs"
 
     @property
+    def records(self) -> Path:
+        """Process IDs and start times: one file for each process."""
+        return self.folder / "running"
+
+    @property
+    def lock(self) -> Path:
+        """Locked while the lab is in use. Beside the folder, which comes and goes."""
+        return self.folder.with_name(f"{self.folder.name}.lock")
+
+    @property
     def in_memory(self) -> Path:
         """A file system in memory."""
         return self.folder / "memory"

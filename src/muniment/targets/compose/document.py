@@ -193,7 +193,7 @@ def _shell_check(url: str, method: str) -> list[str]:
     post = "--post-data= " if method == "POST" else ""
     length = "Content-Length: 0\\r\\n" if method == "POST" else ""
     ask = f"{method} {parts.path} HTTP/1.0\\r\\nHost: {parts.netloc}\\r\\n{length}\\r\\n"
-    script = f"exec 3<>/dev/tcp/{parts.hostname}/{parts.port} && printf '{ask}' >&3 && head -n 1 <&3 | grep -q ' 200'"
+    script = f"exec 3<>/dev/tcp/{parts.hostname}/{parts.port} && printf '{ask}' >&3 && head -n 1 <&3 | grep -q ' 20'"
     return [
         "CMD-SHELL",
         f'if command -v wget >/dev/null; then wget -q -O /dev/null {post}{url}; else bash -c "{script}"; fi',
