@@ -68,7 +68,7 @@ async def until(what: str, holds: Callable[[], bool]) -> None:
         if not holds():
             raise NotYetError("not yet")
 
-    await wait_for(what, probe, timeout=20)
+    await wait_for(what, probe, timeout=60)
 
 
 @pytest.mark.anyio
