@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +18,9 @@ from tests.kubernetes.lab.settings import Settings
 VOLUMES = 6
 """On each machine; a few more than are used, so that a deleted one can be made anew elsewhere."""
 
+PREFIXES = ("la", "lb", "lc")
+"""Of labs that may run at once: each has a folder, network namespaces and cgroups of its own."""
+
 PREVIOUS = Path(__file__).parent / "releases" / "0.1.0"
 """The chart of the release before."""
 
@@ -25,9 +28,7 @@ PREVIOUS = Path(__file__).parent / "releases" / "0.1.0"
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """Three nodes, with our images and empty volumes."""
-    folder = Path("/tmp/muniment-lab")
-    shutil.rmtree(folder, ignore_errors=True)
-    lab = Lab(Settings(folder, binaries()))
+    lab = free_lab()
     try:
         lab.up()
         lab.load(Builder().build().values())
@@ -35,6 +36,16 @@ def lab() -> Iterator[Lab]:
         yield lab
     finally:
         lab.down()
+
+
+def free_lab() -> Lab:
+    """The first that nobody else on this machine uses; several runs of these tests do not meet."""
+    programs = binaries()
+    for prefix in PREFIXES:
+        lab = Lab(Settings(Path(tempfile.gettempdir(), f"muniment-lab-{prefix}"), programs, prefix))
+        if lab.take():
+            return lab
+    raise AssertionError(f"{len(PREFIXES)} labs are in use on this machine: {', '.join(PREFIXES)}")
 
 
 @pytest.fixture(scope="session")

@@ -65,7 +65,7 @@ COMMANDS: Final = (
 
 
 def binaries(listener: Listener = ignore) -> Path:
-    """The directory with all programs; what is missing is built. Raises `PermanentError` naming the log of a failure."""
+    """The directory with all programs; what is missing is built. Raises `PermanentError` when that fails."""
     place = cache_root() / "kubernetes" / _digest()
     place.mkdir(parents=True, exist_ok=True)
     with FileLock(place / ".lock"):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from muniment.kernel.waiting import NotYetError, wait_blocking
 from tests.kubernetes.lab import addons, archives, certificates, control_plane, enforcement, network
@@ -38,14 +38,21 @@ class Lab:
         images = (self._pause, self._coredns)
         self.nodes = [Node(settings, number, self._processes, images) for number in settings.numbers]
 
+    def take(self) -> bool:
+        """Whether it is ours now until `down`: nobody else uses a lab of this folder."""
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        return True
+
     def up(self) -> None:
         """Start everything, and wait until nodes and names are there.
 
-        What a killed process left of a lab of this folder and prefix is removed first. Raises `filelock.Timeout` when
-        somebody uses it.
+        What a killed process left of a lab of this folder and prefix is removed first.
         """
         settings = self.settings
-        self._lock.acquire(timeout=0)
+        assert self._lock.is_locked or self.take(), f"somebody else uses the lab in {settings.folder}"
         self._remove()
         settings.logs.mkdir(parents=True)
         settings.records.mkdir()
