@@ -29,7 +29,11 @@ def derive(
         *ipfs.peers(spec, identities, addresses, layout),
         *(edge.gateway(spec, member, identities, addresses, layout) for member in own),
         *(agent for member in own for agent in edge.agents(spec, member, identities, addresses, layout)),
-        *(services.notary(spec, member, identities, addresses) for member in own if spec.members[member].notary),
+        *(
+            services.notary(spec, member, identities, addresses, layout)
+            for member in own
+            if spec.members[member].notary
+        ),
     )
     check_distinct(workloads, addresses)
     return Topology(consortium=spec.name, workloads=workloads, genesis=genesis, members=own)

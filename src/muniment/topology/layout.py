@@ -20,6 +20,11 @@ class Layout(StrEnum):
     PODS = "pods"
     """One beside each node."""
 
+    @property
+    def notaries(self) -> int:
+        """How many notaries of a member share its database, each with a volume of its own."""
+        return 1 if self is Layout.MEMBER else 2
+
     def agents(self, member: MemberIdentity) -> tuple[str, ...]:
         """Names of the member's agents."""
         if self is Layout.MEMBER:

@@ -11,6 +11,7 @@ from muniment.proof.contract import CONTRACT_ADDRESS
 from muniment.spec.model import Consensus, Consortium
 from muniment.topology import database
 from muniment.topology.ipfs import cluster_name, kubo_name
+from muniment.topology.layout import Layout
 from muniment.topology.model import Addresses, File, Port, Probe, Program, Role, Workload, secret
 
 NOTARY_CONFIG = PurePosixPath("notary.json")
@@ -28,7 +29,9 @@ BATCH_BYTES = 256 << 20
 LONGEST_WINDOW_SECONDS = 5.0
 
 
-def notary(spec: Consortium, member: str, identities: Identities, addresses: Addresses) -> Workload:
+def notary(
+    spec: Consortium, member: str, identities: Identities, addresses: Addresses, layout: Layout = Layout.MEMBER
+) -> Workload:
     """The member's notary: takes files, keeps them on the member's peers, anchors them through the member's gateway.
 
     Raises `InputError` when the member has fewer peers of its own than content must be pinned on.
@@ -71,6 +74,7 @@ def notary(spec: Consortium, member: str, identities: Identities, addresses: Add
             "max_files": BATCH_FILES,
             "max_bytes": BATCH_BYTES,
         },
+        **({"replicas": layout.notaries} if layout.notaries > 1 else {}),
     }
     return Workload(
         name=name,

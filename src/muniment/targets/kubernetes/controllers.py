@@ -25,12 +25,13 @@ from muniment.targets.kubernetes.pods import (
     security,
     spread,
 )
+from muniment.topology.layout import Layout
 from muniment.topology.model import Program, Role
 
 CONFIG_DIGEST = "muniment.io/configuration"
 """Annotation of a pod: changes when a file changes that it was started with, and so restarts it."""
 
-REPLICAS = {Component.GATEWAY: 2, Component.NOTARY: 2}
+REPLICAS = {Component.GATEWAY: 2, Component.NOTARY: Layout.PODS.notaries}
 
 
 class Update(StrEnum):
