@@ -3,7 +3,7 @@ SHELL := /bin/bash
 MUNIMENT := .venv/bin/muniment
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: help up down status test lint bench lock setup-run setup-test
+.PHONY: help up down status test test-compose test-kubernetes lint bench lock setup-run setup-test setup-compose setup-kubernetes
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,17 @@ test: lint ## everything that proves the product on one machine
 	$(MUNIMENT) engines build
 	.venv/bin/pytest
 
+test-compose: setup-compose ## the docker compose target, on a Docker of its own (root)
+	$(MUNIMENT) engines build
+	.venv/bin/python -m images
+	.venv/bin/pytest tests/compose
+
+test-kubernetes: setup-kubernetes ## the Kubernetes target, the operator and the chart, on a real cluster of three nodes (root)
+	$(MUNIMENT) engines build
+	.venv/bin/python -m tests.kubernetes.lab.binaries
+	.venv/bin/python -m images
+	.venv/bin/pytest tests/kubernetes
+
 bench: setup-test ## the figures of benchmarks/RESULTS.md, measured on this machine
 	$(MUNIMENT) engines build
 	.venv/bin/python -m benchmarks
@@ -42,3 +53,9 @@ setup-run:
 
 setup-test:
 	@scripts/setup test
+
+setup-compose:
+	@scripts/setup compose
+
+setup-kubernetes:
+	@scripts/setup kubernetes

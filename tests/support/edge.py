@@ -16,6 +16,7 @@ from muniment.kernel.errors import MunimentError
 from muniment.kernel.waiting import NotYetError, wait_for
 from muniment.spec.model import Consortium, Member, Privacy
 from muniment.topology import edge
+from muniment.topology.layout import Layout
 from muniment.topology.model import Workload
 from tests.support.addresses import RigAddresses
 
@@ -70,21 +71,22 @@ class Process:
 
 
 class Rig:
-    """Three fake nodes, the agent, the gateway."""
+    """Three fake nodes, the agent or the agents, the gateway."""
 
-    def __init__(self, root: Path, base: int) -> None:
+    def __init__(self, root: Path, base: int, layout: Layout = Layout.MEMBER) -> None:
         self.addresses = LoopbackAddresses(base, root)
         self.nodes = ["alpha-1", "alpha-2", "alpha-3"]
         spec = Consortium(privacy=Privacy(enabled=False), members={"alpha": Member(nodes=3, peers=0, notary=False)})
         arguments = (spec, "alpha", identities(3), self.addresses)
-        self.gateway = edge.gateway(*arguments)
-        self.agent = edge.agent(*arguments)
+        self.gateway = edge.gateway(*arguments, layout)
+        self.agents = edge.agents(*arguments, layout)
         (root / "logs").mkdir(parents=True)
         self.processes = {name: self._node(name, root) for name in self.nodes}
-        for workload, program in ((self.gateway, ["haproxy"]), (self.agent, [sys.executable, "-c", AGENT])):
+        commands = {self.gateway.name: ["haproxy", *self.gateway.arguments]}
+        commands |= {agent.name: [sys.executable, "-c", AGENT, *agent.arguments[1:]] for agent in self.agents}
+        for workload in (self.gateway, *self.agents):
             self._write(workload)
-            own = workload.arguments[1:] if workload is self.agent else workload.arguments
-            self.processes[workload.name] = Process([*program, *own], root / "logs" / f"{workload.name}.log")
+            self.processes[workload.name] = Process(commands[workload.name], root / "logs" / f"{workload.name}.log")
 
     def url(self, workload: str, port: str) -> str:
         """URL of a port."""
@@ -95,7 +97,8 @@ class Rig:
         for process in self.processes.values():
             process.start()
         await self.wait("alpha-gateway", "rpc", "/health", 200)
-        await self.wait_agent("/live", 200)
+        for agent in self.agents:
+            await self.wait(agent.name, "api", "/live", 200)
         await self.wait_gateway(dict.fromkeys(self.nodes, True))
 
     def stop(self) -> None:

@@ -22,7 +22,7 @@ def test_first_start_checks_everything_before_it_changes_anything() -> None:
 
 
 def test_what_runs_needs_no_check() -> None:
-    assert [step.action for step in plan(TOPOLOGY, observed(running=True))] == [Action.APPLY, Action.AWAIT]
+    assert [step.action for step in plan(TOPOLOGY, observed(running=True))] == [Action.ROLL, Action.AWAIT]
 
 
 def test_only_what_does_not_run_is_checked() -> None:

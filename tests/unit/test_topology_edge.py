@@ -12,7 +12,7 @@ from muniment.agent.settings import read
 from muniment.identity.model import Endpoint, Identities, MemberIdentity, NodeIdentity, PeerIdentity
 from muniment.kernel.errors import InputError
 from muniment.spec.model import Consortium, Member, Privacy, Tls
-from muniment.topology.edge import agent, gateway
+from muniment.topology.edge import agents, gateway
 from muniment.topology.haproxy import Upstream, configuration
 from muniment.topology.model import Program, Role, Workload
 from tests.support.edge import LoopbackAddresses, identities
@@ -75,12 +75,12 @@ def test_the_gateway() -> None:
 
 
 def test_the_same_input_gives_the_same_bytes() -> None:
-    for derive in (gateway, agent):
+    for derive in (gateway, agents):
         assert derive(SPEC, "alpha", identities(3), ADDRESSES) == derive(SPEC, "alpha", identities(3), ADDRESSES)
 
 
 def test_the_agent(tmp_path: Path) -> None:
-    workload = agent(SPEC, "alpha", identities(3), ADDRESSES)
+    (workload,) = agents(SPEC, "alpha", identities(3), ADDRESSES)
     assert (workload.name, workload.role, workload.program) == ("alpha-agent", Role.AGENT, Program.MUNIMENT)
     assert workload.arguments == ("agent", "serve", "--config", "/state/config/alpha-agent/agent.json")
     assert workload.ready.url == "http://127.0.0.1:21004/live"
@@ -99,7 +99,9 @@ def test_the_agent(tmp_path: Path) -> None:
 
 def test_without_private_transactions_nobody_asks_for_managers() -> None:
     spec = SPEC.model_copy(update={"privacy": Privacy(enabled=False)})
-    assert [node["privacy"] for node in settings(agent(spec, "alpha", identities(2), ADDRESSES))["nodes"]] == [None] * 2
+    assert [node["privacy"] for node in settings(agents(spec, "alpha", identities(2), ADDRESSES)[0])["nodes"]] == [
+        None
+    ] * 2
     workload = gateway(spec, "alpha", identities(2), ADDRESSES)
     assert "privacy" not in workload.files[0].text
     assert {port.name for port in workload.ports} == {"rpc", "ws", "metrics"}
@@ -117,7 +119,7 @@ def test_the_door_of_other_members_managers(tls: Tls) -> None:
 
 
 def test_the_only_node_of_a_consortium_needs_no_peer() -> None:
-    workload = agent(SPEC, "alpha", identities(1), ADDRESSES)
+    (workload,) = agents(SPEC, "alpha", identities(1), ADDRESSES)
     assert [node["min_peers"] for node in settings(workload)["nodes"]] == [0]
 
 
@@ -132,7 +134,7 @@ def test_the_agent_knows_its_peers_and_those_of_others(tmp_path: Path) -> None:
         ),
         own=frozenset({"alpha", "beta"}),
     )
-    workload = agent(SPEC, "alpha", everyone, ADDRESSES)
+    (workload,) = agents(SPEC, "alpha", everyone, ADDRESSES)
     config = settings(workload)
     assert config["peers"][1] == {
         "index": 2,
@@ -158,7 +160,7 @@ def test_the_agent_knows_its_peers_and_those_of_others(tmp_path: Path) -> None:
 def test_a_public_file_without_addresses_is_refused() -> None:
     everyone = Identities(members=(member("alpha"), member("gamma", peer(1, "D"))), own=frozenset({"alpha"}))
     with pytest.raises(InputError, match="peer 1 of gamma has no swarm address"):
-        agent(SPEC, "alpha", everyone, ADDRESSES)
+        agents(SPEC, "alpha", everyone, ADDRESSES)
 
 
 @pytest.mark.parametrize(
@@ -174,6 +176,6 @@ def test_the_gateway_reaches_its_own_judgements_wherever_it_listens(host: str, b
     def here(port: int) -> Endpoint:
         return Endpoint(host=host, port=port)
 
-    text = configuration(here(1), here(3), here(2), here(4), [Upstream("alpha-1", here(5), here(6))])
+    text = configuration(here(1), here(3), here(2), [Upstream("alpha-1", here(5), here(6), here(4))])
     assert bound in text
     assert own in text

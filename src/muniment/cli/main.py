@@ -32,6 +32,7 @@ COMMANDS = {
     "engines": Entry("muniment.cli.engines:engines", "Build and list the engines (geth, ipfs, …).", "deploy"),
     "notary": Entry("muniment.cli.notary:notary", "The notary service of a member.", "notary"),
     "privacy": Entry("muniment.cli.privacy:privacy", "The privacy manager of a member, and private transactions.", ""),
+    "operator": Entry("muniment.cli.operator:operator", "The operator: keeps consortia on Kubernetes.", "operator"),
     "agent": Entry("muniment.cli.agent:agent", "The agent: judges a member's nodes and peers.", "agent"),
 }
 

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import click
 
-from muniment.cli import options, report
+from muniment.cli import options, report, targets
 from muniment.cli.progress import listener
+from muniment.cli.render_compose import render_compose
+from muniment.cli.render_kubernetes import render_kubernetes
 from muniment.engines.build import ensure_engines
 from muniment.engines.cache import built_path
 from muniment.engines.catalogue import ENGINES
@@ -26,7 +28,10 @@ from muniment.operate.stop import down
 from muniment.spec.load import load
 from muniment.spec.model import Consortium
 from muniment.spec.template import commented_specification, json_schema
-from muniment.targets.local import LocalTarget, render_into
+from muniment.targets.base import Target
+from muniment.targets.compose import addresses as compose
+from muniment.targets.kubernetes.addresses import OutsideAddresses, settled
+from muniment.targets.local import render_into
 from muniment.targets.loopback import LoopbackAddresses
 from muniment.topology.model import Program, Topology
 
@@ -59,6 +64,7 @@ def init(output: Path | None, schema: bool) -> None:
 @click.command()
 @options.specification
 @options.state
+@targets.options
 @click.option("--detach", is_flag=True, help="Return when everything is ready; it goes on in the background.")
 @click.option("--no-wait", is_flag=True, help="With --detach: return as soon as everything was started.")
 @click.option(
@@ -68,29 +74,40 @@ def init(output: Path | None, schema: bool) -> None:
     show_default=True,
     help="Seconds that everything together may take to become ready.",
 )
-def up(spec: Path, state: Path, detach: bool, no_wait: bool, timeout: float) -> None:
-    """Start a consortium on this machine, and wait until it is ready.
+def up(
+    spec: Path,
+    state: Path,
+    target: str | None,
+    kubeconfig: Path | None,
+    context: str | None,
+    namespace: str | None,
+    detach: bool,
+    no_wait: bool,
+    timeout: float,
+) -> None:
+    """Start a consortium, on this machine or on Kubernetes, and wait until it is ready.
 
     SPEC is its specification (default: consortium.yaml). Identities are made at the first start, and kept; engines
     that are not there yet are built. Run it again at any time: it starts what does not run, restarts what changed in
     the specification, and leaves the rest alone.
 
-    Without --detach it stays in the foreground, shows what changes, and stops everything at Ctrl-C.
+    Without --detach it stays in the foreground, shows what changes, and stops everything at Ctrl-C. On Kubernetes it
+    always goes on in the background; identities are kept in Secrets there.
     """
+    place = State(options.absolute(state))
+    choice = targets.choose(place, target, kubeconfig, context, namespace)
+    detach = detach or choice.target is not targets.Kind.LOCAL
     if no_wait and not detach:
         raise click.UsageError("--no-wait goes with --detach only")
-    place = State(options.absolute(state))
-    deployment = _prepare(spec, place)
+    deployment, in_cluster = targets.prepare(spec, place, choice)
     report.assessment(deployment.assessment, deployment.spec.name)
     with listener() as listen:
-        programs = ensure_engines(listen, _engines(deployment.topology))
-        target = _target(place, programs)
-        wait = None if no_wait else timeout
-        starting = execute.up(deployment, target, place, wait=wait, listener=listen)
-        _interruptible(lambda: asyncio.run(starting), place, target, detach=detach)
+        chosen = in_cluster or _local(place, ensure_engines(listen, _engines(deployment.topology)))
+        starting = execute.up(deployment, chosen, place, wait=None if no_wait else timeout, listener=listen)
+        _interruptible(lambda: asyncio.run(starting), place, chosen, detach=detach)
     report.members(deployment.record)
     if not detach:
-        report.foreground(deployment.record, target, stop=lambda: down(target, place))
+        report.foreground(deployment.record, chosen, stop=lambda: down(chosen, place))
 
 
 @click.group()
@@ -118,6 +135,18 @@ def render_local(spec: Path, state: Path, output: Path) -> None:
     click.echo(f"wrote the files of {len(rendered)} workloads to {output}")
 
 
+render.add_command(render_compose)
+render.add_command(render_kubernetes)
+
+
+_EXPORTS: dict[str, tuple[Callable[[Consortium], Consortium], Callable[[Consortium, Path], exporting.Reach]]] = {
+    targets.Kind.LOCAL.value: (execute.as_it_is, LoopbackAddresses),
+    "compose": (compose.settled, lambda spec, _: compose.OutsideAddresses(spec)),
+    targets.Kind.KUBERNETES.value: (settled, lambda spec, _: OutsideAddresses(spec)),
+}
+"""By target: what it makes of a specification, and where others reach what runs there."""
+
+
 @click.group()
 def member() -> None:
     """The public part of a member, for other operators."""
@@ -128,7 +157,14 @@ def member() -> None:
 @options.specification
 @options.state
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File; default: standard output.")
-def export(name: str, spec: Path, state: Path, output: Path | None) -> None:
+@click.option(
+    "--target",
+    type=click.Choice(sorted(_EXPORTS)),
+    default=targets.Kind.LOCAL.value,
+    show_default=True,
+    help="Where the member runs: it says where others reach it.",
+)
+def export(name: str, spec: Path, state: Path, output: Path | None, target: str) -> None:
     """Write the public file of MEMBER: enode IDs, validator addresses, peer IDs, and where they are reached.
 
     It holds no secret. Other operators name it in their specification instead of making keys for this member:
@@ -142,8 +178,9 @@ def export(name: str, spec: Path, state: Path, output: Path | None) -> None:
     if name not in consortium.own_members:
         own = ", ".join(consortium.own_members)
         raise InputError(f"{name} is not a member that {spec} runs: there are {own}")
-    identities = IdentityStore(place.identity).ensure(consortium, spec.parent)
-    addresses = LoopbackAddresses(consortium, place.root)
+    settle, addresses_of = _EXPORTS[target]
+    identities = IdentityStore(place.identity).ensure(settle(consortium), spec.parent)
+    addresses = addresses_of(consortium, place.root)
     public = exporting.export(identities.of(name), addresses, consensus=consortium.chain.consensus)
     if output is None:
         click.echo(exporting.dump(public), nl=False)
@@ -161,8 +198,8 @@ def _prepare(spec: Path, place: State) -> Deployment:
     return execute.prepare(consortium, spec.absolute().parent, place, addresses)
 
 
-def _target(place: State, programs: dict[str, Path]) -> LocalTarget:
-    return LocalTarget(place.root, programs, IdentityStore(place.identity).secret)
+def _local(place: State, programs: dict[str, Path]) -> Target:
+    return targets.local(place, programs, IdentityStore(place.identity))
 
 
 def _engines(topology: Topology) -> list[str]:
@@ -178,7 +215,7 @@ def _expected(name: str) -> Path:
     return built_path(engine, engine.source) if engine.source else Path(name)
 
 
-def _interruptible(work: Callable[[], None], place: State, target: LocalTarget, *, detach: bool) -> None:
+def _interruptible(work: Callable[[], None], place: State, target: Target, *, detach: bool) -> None:
     """Do `work`; Ctrl-C stops what it started in the foreground, and leaves it with --detach."""
     try:
         work()

@@ -17,8 +17,8 @@ from muniment.clients.quorum import QuorumClient
 from muniment.identity.store import IdentityStore
 from muniment.kernel.errors import InputError
 from muniment.notary.ledger import load_account
+from muniment.spec.base import NAME_PATTERN
 from muniment.spec.load import load
-from muniment.spec.model import NAME_PATTERN
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 _HEXADECIMAL = re.compile(rb"\s*(0x)?([0-9a-fA-F]{2})+\s*")

@@ -83,7 +83,7 @@ async def _watch(record: Record, target: Target) -> None:
             if now != last:
                 click.echo(f"{record.consortium} is {now}")
                 last = now
-            if not any(seen.process.running for seen in found.observations.values()):
+            if not any(seen.process.running or seen.process.starting for seen in found.observations.values()):
                 return
             try:
                 await asyncio.wait_for(over.wait(), WATCH_SECONDS)

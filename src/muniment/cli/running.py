@@ -8,13 +8,12 @@ from pathlib import Path
 
 import click
 
-from muniment.cli import options, report
-from muniment.kernel.errors import InputError, PermanentError
+from muniment.cli import options, report, targets
+from muniment.kernel.errors import InputError
 from muniment.operate.observe import observe
 from muniment.operate.state import State
 from muniment.operate.status import Verdict
 from muniment.operate.stop import down as stop_everything
-from muniment.targets.local import LocalTarget
 
 
 @click.command()
@@ -32,7 +31,7 @@ def status(state: Path, as_json: bool) -> int:
     Exit status: 0 when the verdict is ok, 1 otherwise.
     """
     place = State(options.absolute(state))
-    found = asyncio.run(observe(place.record(), _target(place)))
+    found = asyncio.run(observe(place.record(), targets.running(place)))
     if as_json:
         click.echo(json.dumps(found.document(), indent=2, ensure_ascii=False))
     else:
@@ -55,10 +54,15 @@ def down(state: Path, purge: bool, yes: bool) -> None:
     place = State(options.absolute(state))
     if yes and not purge:
         raise click.UsageError("--yes goes with --purge only")
+    if purge and (targets.remembered(place) or targets.Choice()).target is not targets.Kind.LOCAL:
+        raise InputError(
+            "--purge is for this machine: volumes and Secrets of a cluster are deleted by who may, for example by"
+            " `kubectl delete pvc,secret -l muniment.io/consortium=NAME`"
+        )
     if purge and not yes and place.root.exists():
         question = f"Delete {place.root} with all keys, the chain and all content? It cannot be undone."
         click.confirm(question, abort=True, err=True)
-    found = stop_everything(_target(place), place)
+    found = stop_everything(targets.running(place), place)
     if purge:
         place.purge()
     click.echo(f"{place.root}: " + ("stopped and deleted" if purge else "stopped") if found else "nothing runs")
@@ -80,12 +84,4 @@ def logs(workload: str, state: Path, follow: bool, lines: int) -> None:
     names = [part.name for part in place.record().parts]
     if workload not in (*names, "supervisord"):
         raise InputError(f"there is no workload {workload!r}; there are {', '.join(names)}")
-    _target(place).show_log(workload, lines=lines, follow=follow)
-
-
-def _target(place: State) -> LocalTarget:
-    return LocalTarget(place.root, {}, _no_secret)
-
-
-def _no_secret(path: str) -> str:
-    raise PermanentError(f"{path} is not needed here")
+    targets.running(place).show_log(workload, lines=lines, follow=follow)

@@ -17,6 +17,7 @@ from muniment.identity.model import (
     SWARM_KEY,
     account_paths,
     clique_keystore_paths,
+    database_password_path,
     node_key_path,
     peer_key_path,
     privacy_key_path,
@@ -53,6 +54,7 @@ def missing(root: Path, spec: Consortium) -> list[Piece]:
     for name, member in spec.own_members.items():
         if _is_there(root / name):
             pieces.extend(_additions(root, name, member))
+            pieces.extend(_database(root, name))
             if spec.privacy.enabled:
                 pieces.extend(_privacy(root, name, member))
         else:
@@ -75,6 +77,13 @@ def _additions(root: Path, name: str, member: Member) -> Iterator[Piece]:
     for kind in PEER_KINDS:
         for number in _absent(peers, f"{name}-{kind}-", member.peers):
             yield Piece(peers / f"{name}-{kind}-{number}", _peer)
+
+
+def _database(root: Path, name: str) -> Iterator[Piece]:
+    # Stores of versions that ran on one machine only have none.
+    directory = (root / database_password_path(name)).parent
+    if not _is_there(directory):
+        yield Piece(directory, lambda: {"password": keystore.new_passphrase() + "\n"})
 
 
 def _privacy(root: Path, name: str, member: Member) -> Iterator[Piece]:
@@ -145,6 +154,7 @@ def _whole_member(name: str, member: Member, *, privacy: bool) -> Callable[[], M
             keystore_path: keystore.encrypt(keys.new_node_key(), passphrase),
             passphrase_path: passphrase + "\n",
             rest_password_path(name): keystore.new_passphrase() + "\n",
+            database_password_path(name): keystore.new_passphrase() + "\n",
         }
         for number in range(1, member.nodes + 1):
             files[node_key_path(name, f"{name}-{number}")] = _node()["nodekey"]

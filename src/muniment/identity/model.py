@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from muniment.spec.model import Name, Strict
+from muniment.spec.base import Name, Strict
 
 EnodeId = Annotated[str, StringConstraints(pattern="^[0-9a-f]{128}$")]
 Address = Annotated[str, StringConstraints(pattern="^0x[0-9a-fA-F]{40}$")]
@@ -141,6 +141,11 @@ def account_paths(member: str) -> tuple[str, str]:
 def rest_password_path(member: str) -> str:
     """Password of the cluster REST API of this member's peers (user `muniment`)."""
     return f"{member}/cluster-rest-password"
+
+
+def database_password_path(member: str) -> str:
+    """Password of the member's database server, where it is not one file on this machine."""
+    return f"{member}/database/password"
 
 
 def privacy_key_path(member: str, number: int) -> str:

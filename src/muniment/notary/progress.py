@@ -14,9 +14,11 @@ RECHECK_SECONDS = 10.0
 
 
 class Progress:
-    """News of batches within this process; the database stays the only truth."""
+    """News of batches within this process; the database stays the only truth, and is asked after `recheck` seconds even
+    without news."""
 
-    def __init__(self) -> None:
+    def __init__(self, recheck: float = RECHECK_SECONDS) -> None:
+        self.recheck = recheck
         self._news = asyncio.Event()
 
     def tell(self) -> None:
@@ -51,7 +53,7 @@ async def wait_for_state(
         if left <= 0:
             # Batches that did not move may have a cause by now.
             return views | await store.views(behind)
-        await progress.next(min(left, RECHECK_SECONDS))
+        await progress.next(min(left, progress.recheck))
         # All files of one batch move together: one of each is enough to ask for.
         by_batch = {views[identifier].batch: identifier for identifier in behind}
         asked = await store.views([i for b, i in by_batch.items() if b is not None])

@@ -25,6 +25,7 @@ from muniment.notary.cutting import receipt_cut
 from muniment.notary.ledger import Ledger, load_account
 from muniment.notary.readiness import Check, Readiness
 from muniment.notary.receipts import Receipts
+from muniment.notary.replica import replica_name
 from muniment.notary.service import Doors, Notary
 from muniment.notary.settings import Listen, PeerSettings, Settings
 from muniment.notary.spool import Spool
@@ -113,7 +114,8 @@ def _bound(listen: Listen) -> socket.socket:
 
 @contextlib.asynccontextmanager
 async def _running(settings: Settings) -> AsyncIterator[tuple[Notary, Readiness]]:
-    store = open_store(settings.database.url, settings.database_password(), settings.data_dir)
+    replica = replica_name(settings.data_dir) if settings.replicas > 1 else ""
+    store = open_store(settings.database.url, settings.database_password(), settings.data_dir, replica)
     spool = Spool(settings.data_dir / SPOOL)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
@@ -140,6 +142,7 @@ async def _running(settings: Settings) -> AsyncIterator[tuple[Notary, Readiness]
             settings.batch,
             settings.origin,
             settings.data_dir,
+            alone=settings.replicas == 1,
         )
         readiness = Readiness(
             {"database": store.ping, "gateway": chain.block_number, "contract": ledger.check},

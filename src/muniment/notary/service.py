@@ -21,7 +21,7 @@ from muniment.notary.errors import UnknownFileError
 from muniment.notary.forming import Forming, InFlight
 from muniment.notary.intake import Arrivals, Draft, Upload
 from muniment.notary.metrics import Metrics
-from muniment.notary.progress import Progress, wait_for_state
+from muniment.notary.progress import RECHECK_SECONDS, Progress, wait_for_state
 from muniment.notary.receipts import Receipts
 from muniment.notary.settings import BatchSettings
 from muniment.notary.spool import Spool
@@ -33,6 +33,9 @@ DATABASE_SECONDS: Final = 60.0
 
 LOCK_SECONDS: Final = 10.0
 """How long the start waits for a predecessor that is still stopping."""
+
+SHARED_SECONDS: Final = 1.0
+"""Where several notaries share a database, each looks so often at what the others did."""
 
 _LOCK_NAME = "lock"
 _log = logging.getLogger(__name__)
@@ -53,7 +56,15 @@ class Notary:
     """One notary. `start` it, use it, `stop` it; after a crash a new one starts from the same database and spool."""
 
     def __init__(
-        self, doors: Doors, receipts: Receipts, spool: Spool, settings: BatchSettings, origin: str, data_dir: Path
+        self,
+        doors: Doors,
+        receipts: Receipts,
+        spool: Spool,
+        settings: BatchSettings,
+        origin: str,
+        data_dir: Path,
+        *,
+        alone: bool = True,
     ) -> None:
         self._store = doors.store
         self._clock = doors.clock
@@ -62,7 +73,7 @@ class Notary:
         self._data_dir = data_dir
         self._lock: int | None = None
         self._arrivals = Arrivals()
-        self._progress = Progress()
+        self._progress = Progress(RECHECK_SECONDS if alone else SHARED_SECONDS)
         self.metrics = Metrics()
         in_flight = InFlight()
         self.forming = Forming(doors.store, settings, origin, in_flight, self._formed, doors.clock)
@@ -70,7 +81,8 @@ class Notary:
         storing = Storing(doors.store, doors.content, spool, self._moved)
         anchoring = Anchoring(doors.store, doors.ledger, self._moved)
         self.storing = Stage(doors.store, State.BATCHED, storing, in_flight, doors.clock)
-        self.anchoring = Stage(doors.store, State.STORED, anchoring, in_flight, doors.clock)
+        look = None if alone else SHARED_SECONDS
+        self.anchoring = Stage(doors.store, State.STORED, anchoring, in_flight, doors.clock, look_seconds=look)
         self._tasks: list[asyncio.Task[None]] = []
         self.failed: asyncio.Future[None] | None = None
 

@@ -75,6 +75,8 @@ class Settings(Strict):
     cluster_password_file: Path
     replication: ReplicationSettings = ReplicationSettings()
     batch: BatchSettings = BatchSettings()
+    replicas: int = Field(default=1, ge=1, le=16)
+    """How many notaries of the member share the database, each with a volume of its own."""
 
     @model_validator(mode="after")
     def _enough_peers(self) -> Self:

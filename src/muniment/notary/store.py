@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from muniment.database.engine import Database, open_database, ping
 from muniment.database.migration import Revisions, migrate
-from muniment.notary import store_batches, store_files
+from muniment.notary import store_batches, store_files, store_leases
 from muniment.notary.values import (
     Anchor,
     Backlog,
@@ -24,14 +25,27 @@ from muniment.notary.values import (
 )
 
 SQLITE_FILE: Final = "notary.sqlite"
-REVISIONS: Final = Revisions("notary", Path(__file__).parent / "migrations", "0001", "alembic_version")
+REVISIONS: Final = Revisions("notary", Path(__file__).parent / "migrations", "0002", "alembic_version")
+
+
+LEASE_SECONDS: Final = 6.0
+"""A replica that did not renew its lease for so long has lost it."""
+
+ANCHORING: Final = "anchoring"
 
 
 class Store:
-    """The notary's database. Every method raises `TemporaryError` while it is away and `DiskFullError` without room."""
+    """The notary's database. Every method raises `TemporaryError` while it is away and `DiskFullError` without room.
 
-    def __init__(self, database: Database) -> None:
+    Several notaries of a member may share it, each with a `replica` name of its own: a file is batched and stored by
+    the one whose spool holds it, and batches are anchored by the one that has the lease, whoever formed them. An
+    empty name is that of an only notary, which needs no lease.
+    """
+
+    def __init__(self, database: Database, replica: str = "") -> None:
         self._database = database
+        self._replica = replica
+        self._leads_until = 0.0
 
     async def migrate(self) -> None:
         """Bring the tables to this version's form; repeatable, and safe when two start at once."""
@@ -47,7 +61,7 @@ class Store:
 
     async def accept(self, group: Sequence[NewRequest]) -> dict[str, Repeated]:
         """Accept uploads, all in one transaction; those with a known key are told apart (see `store_files.accept`)."""
-        return await self._database.write(store_files.accept, group)
+        return await self._database.write(store_files.accept, group, self._replica)
 
     async def present(self, identifiers: Sequence[str]) -> set[str]:
         """Those of `identifiers` that are files."""
@@ -63,11 +77,11 @@ class Store:
 
     async def backlog(self) -> Backlog:
         """What waits for a batch."""
-        return await self._database.read(store_files.backlog)
+        return await self._database.read(store_files.backlog, self._replica)
 
     async def waiting(self, limit: int) -> list[Member]:
         """The oldest files without a batch, in leaf order."""
-        return await self._database.read(store_files.waiting, limit)
+        return await self._database.read(store_files.waiting, limit, self._replica)
 
     async def members(self, batch: int) -> list[Member]:
         """The files of a batch in leaf order."""
@@ -83,7 +97,7 @@ class Store:
 
     async def unstored_by_segment(self) -> dict[int, int]:
         """How many files of each spool segment are not stored yet."""
-        return await self._database.read(store_files.unstored_by_segment)
+        return await self._database.read(store_files.unstored_by_segment, self._replica)
 
     async def last_batch(self) -> tuple[int, bytes] | None:
         """Number and digest of the newest batch."""
@@ -94,8 +108,24 @@ class Store:
         return await self._database.read(store_batches.get, number)
 
     async def batches_in(self, state: State) -> list[Batch]:
-        """All batches of a state, oldest first."""
+        """The batches of a state that are this notary's to work on, oldest first."""
+        if state is State.BATCHED:
+            return await self._database.read(store_batches.in_state, state, self._replica)
+        if state is State.STORED and not await self._leads():
+            return []
         return await self._database.read(store_batches.in_state, state)
+
+    async def _leads(self) -> bool:
+        """Whether this notary anchors. A second one that believes so for a moment does no harm: of two transactions of
+        one nonce the chain takes one, and the contract takes a root once."""
+        if not self._replica or time.monotonic() < self._leads_until:
+            return True
+        # Counted from before the asking: the lease may be granted long before the answer is here.
+        begun = time.monotonic()
+        if not await self._database.write(store_leases.take, ANCHORING, self._replica, LEASE_SECONDS):
+            return False
+        self._leads_until = begun + LEASE_SECONDS / 3
+        return True
 
     async def counts(self) -> Counts:
         """Files and batches by state."""
@@ -103,7 +133,7 @@ class Store:
 
     async def add_batch(self, batch: NewBatch, identifiers: Sequence[str]) -> None:
         """Fix a batch: its header and its files, in one transaction."""
-        await self._database.write(store_batches.add, batch, identifiers)
+        await self._database.write(store_batches.add, batch, identifiers, self._replica)
 
     async def set_stored(self, number: int, holders: Sequence[str]) -> None:
         """The content of a batch is pinned by `holders`."""
@@ -122,6 +152,6 @@ class Store:
         await self._database.write(store_batches.set_cause, number, attempts=attempts, retry_at=retry_at, cause=cause)
 
 
-def open_store(url: str, password: str | None, data_dir: Path) -> Store:
+def open_store(url: str, password: str | None, data_dir: Path, replica: str = "") -> Store:
     """The store of the database at `url` (`sqlite`: a file in `data_dir`); nothing is connected yet."""
-    return Store(open_database(url, password, data_dir / SQLITE_FILE))
+    return Store(open_database(url, password, data_dir / SQLITE_FILE), replica)

@@ -28,9 +28,9 @@ _FIXED = (
 )
 
 
-def add(connection: Connection, batch: NewBatch, identifiers: Sequence[str]) -> None:
+def add(connection: Connection, batch: NewBatch, identifiers: Sequence[str], replica: str) -> None:
     """Fix a batch and its files. Raises `PermanentError` when one of them has a batch already."""
-    connection.execute(sa.insert(batches).values(state=int(State.BATCHED), **asdict(batch)))
+    connection.execute(sa.insert(batches).values(state=int(State.BATCHED), replica=replica, **asdict(batch)))
     if give_batch(connection, batch.number, identifiers) != batch.size:
         raise PermanentError(
             f"files of batch {batch.number} are in another batch: let one notary only work on this database"
@@ -50,9 +50,11 @@ def last(connection: Connection) -> tuple[int, bytes] | None:
     return None if row is None else (row[0], row[1])
 
 
-def in_state(connection: Connection, state: State) -> list[Batch]:
-    """All batches of a state, oldest first."""
+def in_state(connection: Connection, state: State, replica: str | None = None) -> list[Batch]:
+    """All batches of a state, oldest first; with `replica` only those that it formed."""
     query = sa.select(batches).where(batches.c.state == int(state)).order_by(batches.c.number)
+    if replica is not None:
+        query = query.where(batches.c.replica == replica)
     return [_batch(row) for row in (connection.execute(query)).mappings()]
 
 

@@ -30,7 +30,7 @@ _MEMBER = sa.select(
 )
 
 
-def accept(connection: Connection, group: Sequence[NewRequest]) -> dict[str, Repeated]:
+def accept(connection: Connection, group: Sequence[NewRequest], replica: str) -> dict[str, Repeated]:
     """Insert every request of `group` whose key is new, whole; the others are answered by identifier of the request.
 
     A request that is already there under its own identifier (its commit succeeded, and only the answer was lost) is
@@ -47,7 +47,7 @@ def accept(connection: Connection, group: Sequence[NewRequest]) -> dict[str, Rep
                 known[request.key] = (request.id, request.fingerprint)
         elif earlier[0] != request.id:
             repeated[request.id] = Repeated(earlier[0], same=earlier[1] == request.fingerprint)
-    _insert(connection, fresh)
+    _insert(connection, fresh, replica)
     return repeated
 
 
@@ -59,7 +59,7 @@ def _known_keys(connection: Connection, keys: Sequence[str]) -> dict[str, tuple[
     return {row[0]: (row[1], row[2]) for row in rows}
 
 
-def _insert(connection: Connection, fresh: Sequence[NewRequest]) -> None:
+def _insert(connection: Connection, fresh: Sequence[NewRequest], replica: str) -> None:
     keyed = [
         {"key_digest": r.key, "request": r.id, "fingerprint": r.fingerprint, "received_at": r.files[0].received_at}
         for r in fresh
@@ -67,7 +67,7 @@ def _insert(connection: Connection, fresh: Sequence[NewRequest]) -> None:
     ]
     if keyed:
         connection.execute(sa.insert(requests), keyed)
-    rows = [_row(file) for request in fresh for file in request.files]
+    rows = [{**_row(file), "replica": replica} for request in fresh for file in request.files]
     if rows:
         connection.execute(sa.insert(files), rows)
 
@@ -116,16 +116,16 @@ def _view(row: Sequence[Any]) -> FileView:
     return FileView(identifier, name, size, sha256, cid, State(state), batch, cause or "")
 
 
-def backlog(connection: Connection) -> Backlog:
-    """What waits for a batch."""
+def backlog(connection: Connection, replica: str) -> Backlog:
+    """What of a replica waits for a batch."""
     query = sa.select(sa.func.count(), sa.func.sum(files.c.size), sa.func.min(files.c.received_at))
-    row = (connection.execute(query.where(files.c.batch.is_(None)))).one()
+    row = (connection.execute(query.where(files.c.batch.is_(None), files.c.replica == replica))).one()
     return Backlog(row[0], int(row[1] or 0), row[2])
 
 
-def waiting(connection: Connection, limit: int) -> list[Member]:
-    """The oldest files without a batch, at most `limit`, in leaf order."""
-    query = _MEMBER.where(files.c.batch.is_(None)).order_by(files.c.id).limit(limit)
+def waiting(connection: Connection, limit: int, replica: str) -> list[Member]:
+    """The oldest files of a replica without a batch, at most `limit`, in leaf order."""
+    query = _MEMBER.where(files.c.batch.is_(None), files.c.replica == replica).order_by(files.c.id).limit(limit)
     return [_member(row) for row in connection.execute(query)]
 
 
@@ -155,12 +155,12 @@ def statements_of(connection: Connection, identifiers: Sequence[str]) -> dict[st
     return found
 
 
-def unstored_by_segment(connection: Connection) -> dict[int, int]:
-    """How many files of each spool segment are not stored yet; segments without any are absent."""
+def unstored_by_segment(connection: Connection, replica: str) -> dict[int, int]:
+    """How many files of each segment of a replica's spool are not stored yet; segments without any are absent."""
     query = (
         sa.select(files.c.segment, sa.func.count())
         .select_from(files.outerjoin(batches, files.c.batch == batches.c.number))
-        .where(_STATE.in_((int(State.RECEIVED), int(State.BATCHED))))
+        .where(_STATE.in_((int(State.RECEIVED), int(State.BATCHED))), files.c.replica == replica)
         .group_by(files.c.segment)
     )
     return {row[0]: row[1] for row in connection.execute(query)}

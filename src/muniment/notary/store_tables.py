@@ -11,6 +11,7 @@ import sqlalchemy as sa
 ID_LENGTH = 37
 NAME_LENGTH = 1024
 CAUSE_LENGTH = 1000
+REPLICA_LENGTH = 32
 
 metadata = sa.MetaData()
 
@@ -50,6 +51,7 @@ batches = sa.Table(
     sa.Column("anchor_block_time", sa.BigInteger),
     sa.Column("anchor_log_index", sa.Integer),
     sa.Column("anchor_seq", sa.BigInteger),
+    sa.Column("replica", sa.String(REPLICA_LENGTH), nullable=False, default=""),
     sa.Index("batches_state", "state", "number"),
 )
 
@@ -67,6 +69,17 @@ files = sa.Table(
     sa.Column("segment_offset", sa.BigInteger, nullable=False),
     sa.Column("received_at", sa.BigInteger, nullable=False),
     sa.Column("batch", sa.BigInteger, sa.ForeignKey("batches.number")),
+    # Whose spool holds its content; empty where there is one notary only.
+    sa.Column("replica", sa.String(REPLICA_LENGTH), nullable=False, default=""),
     # Both the files without a batch and the leaves of one, in leaf order, are a stretch of this index.
     sa.Index("files_batch", "batch", "id"),
+)
+
+leases = sa.Table(
+    "notary_leases",
+    metadata,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("holder", sa.String(REPLICA_LENGTH), nullable=False),
+    # Milliseconds since 1970 by the database's clock.
+    sa.Column("until", sa.BigInteger, nullable=False),
 )

@@ -21,18 +21,25 @@ from muniment.operate.health import Assessment, assess
 from muniment.operate.observe import observe_with
 from muniment.operate.plan import Action, PlannedStep, plan
 from muniment.operate.record import Record, endpoints, record_of, to_document
+from muniment.operate.rollout import UNIT_SECONDS, Rollout
 from muniment.operate.state import State
 from muniment.operate.status import Status
 from muniment.proof.contract import CONTRACT_ADDRESS
 from muniment.spec.model import Consortium
 from muniment.targets.base import Target
 from muniment.topology.derive import derive
+from muniment.topology.layout import Layout
 from muniment.topology.model import Addresses, Topology
 
 READY_SECONDS = 300.0
 """So long everything together may take to become ready."""
 
 CAUSES = 3
+
+
+def as_it_is(spec: Consortium) -> Consortium:
+    """For targets that take a specification as it is written."""
+    return spec
 
 
 @dataclass(frozen=True)
@@ -46,17 +53,26 @@ class Deployment:
     record: Record
 
 
-def prepare(spec: Consortium, base: Path, state: State, addresses: Callable[[Consortium], Addresses]) -> Deployment:
+def prepare(
+    spec: Consortium,
+    base: Path,
+    state: State,
+    addresses: Callable[[Consortium], Addresses],
+    *,
+    settle: Callable[[Consortium], Consortium] = as_it_is,
+    layout: Layout = Layout.MEMBER,
+) -> Deployment:
     """Make the identities and the genesis that are missing, check all, and derive what shall run. Starts nothing.
 
-    `base` is the directory that paths in the specification are relative to. Raises `InputError` or `IntegrityError`.
+    `base` is the directory that paths in the specification are relative to; `settle` turns the specification into what
+    a target makes of it. Raises `InputError` or `IntegrityError`.
     """
-    spec = absolute(spec, base)
+    spec = settle(absolute(spec, base))
     make_private_directory(state.root)
     store = IdentityStore(state.identity)
     identities = store.ensure(spec, base)
     genesis = store.genesis(spec, identities)
-    topology = derive(spec, identities, addresses(spec), genesis)
+    topology = derive(spec, identities, addresses(spec), genesis, layout)
     return Deployment(spec, identities, assess(spec, identities), topology, record_of(spec, identities, topology))
 
 
@@ -80,9 +96,11 @@ async def up(
     state: State,
     *,
     wait: float | None = READY_SECONDS,
+    unit_seconds: float = UNIT_SECONDS,
     listener: Listener = ignore,
 ) -> None:
-    """Start what does not run, restart what changed, and wait at most `wait` seconds until all is ready (None: do not).
+    """Start what does not run, change what runs one after the other, and wait at most `wait` seconds until all is ready
+    (None: change all at once, and do not wait). `unit_seconds` is how long each changed unit may take to be fit again.
 
     Running it again after an interruption goes on where it ended. Raises `InputError` when a port is taken or the disk
     is full (then nothing was started), `WaitTimeoutError` with the causes when something does not become ready.
@@ -91,15 +109,25 @@ async def up(
     for step in plan(deployment.topology, observed, wait=wait is not None):
         state.note(step.action, "begin")
         try:
-            await _carry_out(step, deployment, target, state, wait or 0, listener)
+            await _carry_out(step, deployment, target, state, Patience(wait or 0, unit_seconds), listener)
         except MunimentError as error:
             state.note(step.action, "failed", str(error))
             raise
         state.note(step.action, "end")
 
 
+@dataclass(frozen=True)
+class Patience:
+    """How long is waited, in seconds."""
+
+    whole: float
+    """For everything together."""
+    unit: float
+    """For each unit of a rolling change."""
+
+
 async def _carry_out(
-    step: PlannedStep, deployment: Deployment, target: Target, state: State, wait: float, listener: Listener
+    step: PlannedStep, deployment: Deployment, target: Target, state: State, patience: Patience, listener: Listener
 ) -> None:
     match step.action:
         case Action.CHECK:
@@ -109,8 +137,25 @@ async def _carry_out(
             for name in step.subjects:
                 listener(Step(name, "starting"))
             await asyncio.to_thread(_apply, deployment, target, state)
+        case Action.ROLL:
+            await _roll(deployment, target, state, patience.unit, listener)
         case Action.AWAIT:
-            await _await_ready(deployment.record, target, wait, listener)
+            await _await_ready(deployment.record, target, patience.whole, listener)
+
+
+async def _roll(deployment: Deployment, target: Target, state: State, unit_seconds: float, listener: Listener) -> None:
+    with state.lock():
+        _save(deployment, state)
+        async with ReadinessClient() as client:
+            rollout = Rollout(
+                topology=deployment.topology,
+                target=target,
+                observe=lambda: observe_with(deployment.record, target, client),
+                unit_seconds=unit_seconds,
+                listener=listener,
+                note=lambda unit, said: state.note(f"change {unit}", said),
+            )
+            await rollout.run()
 
 
 def _apply(deployment: Deployment, target: Target, state: State) -> None:
@@ -138,7 +183,7 @@ async def _await_ready(record: Record, target: Target, seconds: float, listener:
         async def probe() -> None:
             status = await observe_with(record, target, client)
             _tell(status, told, listener)
-            if not any(seen.process.running for seen in status.observations.values()):
+            if not any(seen.process.running or seen.process.starting for seen in status.observations.values()):
                 raise PermanentError(f"{record.consortium} was stopped before it was ready")
             if status.unready or status.fault:
                 raise NotYetError(_causes(status))

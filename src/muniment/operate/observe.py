@@ -32,7 +32,9 @@ async def _one(part: Part, process: Process | None, client: ReadinessClient) -> 
         return Observation(Process(part.name, False, None, 0, ABSENT), False, ABSENT)
     if not process.running:
         return Observation(process, False, process.cause)
-    cause = await client.cause(part.ready.url, part.ready.method)
+    cause = process.unready
+    if cause is None:
+        cause = await client.cause(part.ready.url, part.ready.method)
     if cause and process.restarts >= OFTEN:
         cause = f"{cause}; it was started again {process.restarts} times: see `muniment logs {part.name}`"
     return Observation(process, not cause, cause)

@@ -20,6 +20,8 @@ class Action(StrEnum):
     """Nothing in the way: ports, disk. Changes nothing."""
     APPLY = "apply"
     """Render, stop what is no longer wanted, start what does not run, restart what changed."""
+    ROLL = "roll"
+    """The same while it serves: what is new or not ready at once, the rest one after the other."""
     AWAIT = "await"
     """Wait until the subjects are ready."""
 
@@ -36,10 +38,12 @@ class PlannedStep:
 
 
 def plan(topology: Topology, observed: Mapping[str, Process], *, wait: bool = True) -> tuple[PlannedStep, ...]:
-    """The steps of `up`. Only what does not run needs its ports checked; without `wait` nothing is waited for."""
+    """The steps of `up`. Only what does not run needs its ports checked. What runs is changed one after the other;
+    without `wait` nothing is waited for, so all is changed at once."""
     wanted = tuple(workload.name for workload in topology.workloads)
     absent = tuple(name for name in wanted if name not in observed or not observed[name].running)
-    steps = [PlannedStep(Action.APPLY, wanted, "ports and disk are free")]
+    action = Action.ROLL if wait and len(absent) < len(wanted) else Action.APPLY
+    steps = [PlannedStep(action, wanted, "ports and disk are free")]
     if absent:
         steps.insert(0, PlannedStep(Action.CHECK, absent, "identities and genesis agree with the specification"))
     if wait:

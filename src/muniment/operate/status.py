@@ -90,7 +90,7 @@ class Status:
         return sum(part.validator for part in self.unready)
 
     def _anything_runs(self) -> bool:
-        return any(seen.process.running for seen in self.observations.values())
+        return any(seen.process.running or seen.process.starting for seen in self.observations.values())
 
     def _down(self) -> list[str]:
         """What does not serve at all, in words; empty when everything serves somehow."""

@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from muniment.kernel.errors import InputError
-from muniment.spec.model import Strict
+from muniment.spec.base import Strict
 from muniment.spec.sentences import Location, dotted, known_prefix, problem
 
 MOST_BYTES = 1024 * 1024

@@ -7,25 +7,22 @@ of `Consortium` is what `muniment init --schema` writes.
 from __future__ import annotations
 
 from enum import StrEnum
+from ipaddress import IPv4Network
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
-NAME_PATTERN = "^[a-z][a-z0-9]{0,19}$"
+from muniment.spec.base import IMAGE_PATTERN, SUBNET_PATTERN, Host, Name, Strict
+from muniment.spec.kubernetes import Kubernetes
+
 RESERVED_NAME = "consortium"
 """Directory of the secrets that all members share, beside those of the members."""
 PORTS_PER_MEMBER = 400
 EPHEMERAL_PORTS = 32768
 """The operating system gives outgoing connections ports from here on (Linux, net.ipv4.ip_local_port_range)."""
-# A name ends up in file names, DNS labels and process names; no hyphen, so that `alpha-1` has one reading.
-Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
-Host = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern="^[A-Za-z0-9.:_-]+$")]
 
 
-class Strict(BaseModel):
-    """Base of all models: unknown fields are errors, values are immutable."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+Image = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=IMAGE_PATTERN)]
 
 
 class Consensus(StrEnum):
@@ -57,6 +54,9 @@ class Chain(Strict):
 
     gas_limit: int = Field(default=700_000_000, ge=10_000_000, le=2**53 - 1)
     """Gas limit of a block. Gas is free; this is capacity."""
+
+    cache_megabytes: int = Field(default=128, ge=16, le=65536)
+    """Memory of a node for its caches. May be changed at any time: nodes are restarted one after the other."""
 
     @model_validator(mode="after")
     def _periods_agree(self) -> Self:
@@ -129,6 +129,43 @@ class Privacy(Strict):
         return self
 
 
+class Images(Strict):
+    """Images of the containers, where they are not the usual ones."""
+
+    quorum: Image | None = None
+    """GoQuorum."""
+
+    kubo: Image | None = None
+    """kubo."""
+
+    cluster: Image | None = None
+    """ipfs-cluster-service."""
+
+    haproxy: Image | None = None
+    """haproxy."""
+
+    mariadb: Image | None = None
+    """MariaDB, for members without a database of their own."""
+
+    muniment: Image | None = None
+    """muniment itself."""
+
+
+class Compose(Strict):
+    """Settings of the docker compose target."""
+
+    subnet: Annotated[str, StringConstraints(pattern=SUBNET_PATTERN)] = "10.213.0.0/16"
+    """Network of the containers; every member that runs here takes 256 addresses of it."""
+
+    host: Host | None = None
+    """Address by which other operators' members reach this host. Without it nothing is open to them."""
+
+    @model_validator(mode="after")
+    def _subnet_is_one(self) -> Self:
+        IPv4Network(self.subnet)
+        return self
+
+
 class Database(Strict):
     """The SQL database of one member."""
 
@@ -172,6 +209,9 @@ class Member(Strict):
 
     privacy_keys: int = Field(default=1, ge=1, le=16)
     """Number of key pairs by which private transactions name this member; all its managers hold all of them."""
+
+    hosts: tuple[Host, ...] = Field(default=(), max_length=32)
+    """Further host names by which clients reach this member's gateway; nodes refuse requests for any other name."""
 
     privacy_hosts: tuple[Host, ...] = Field(default=(), max_length=32)
     """Further host names and addresses by which others reach this member's managers; they stand in the certificates."""
@@ -220,6 +260,15 @@ class Consortium(Strict):
 
     ports: Ports = Ports()
     """Ports of the local target."""
+
+    images: Images = Images()
+    """Images of the containers, with docker compose and on Kubernetes."""
+
+    compose: Compose = Compose()
+    """The docker compose target."""
+
+    kubernetes: Kubernetes = Kubernetes()
+    """The Kubernetes target."""
 
     members: dict[Name, Member] = Field(min_length=1, max_length=32)
     """The members by name."""

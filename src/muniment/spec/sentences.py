@@ -14,16 +14,24 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from muniment.spec.model import NAME_PATTERN
+from muniment.spec.base import IMAGE_PATTERN, NAME_PATTERN, SUBNET_PATTERN
+from muniment.spec.kubernetes import CPU_PATTERN, LABEL_PATTERN, OBJECT_PATTERN, SIZE_PATTERN
 
 Location = tuple[str | int, ...]
 
 _PATTERNS = {
+    SUBNET_PATTERN: "write a network as 10.213.0.0/16",
+    IMAGE_PATTERN: "write an image as registry.example.org/name:tag",
     NAME_PATTERN: "a name is a small letter and then at most 19 small letters and digits, for example alpha",
     r"^[1-9][0-9]*(MB|GB|TB)$": "write a whole number and MB, GB or TB, for example 100GB",
     r"^(sqlite|postgresql://[^\s]+|mysql://[^\s]+|mariadb://[^\s]+)$": (
         "write sqlite, or postgresql://user@host:port/name, or mysql://user@host:port/name"
     ),
+    SIZE_PATTERN: "write a whole number and Mi, Gi or Ti, for example 50Gi",
+    CPU_PATTERN: "write a number of processors or of thousandths, for example 2 or 500m",
+    LABEL_PATTERN: "write at most 63 small letters, digits and hyphens, for example muniment",
+    OBJECT_PATTERN: "write small letters, digits, hyphens and dots, for example fast-disks",
+    "^[0-9a-f.:]+/[0-9]{1,3}$": "write a network as 10.0.0.0/8",
     "^[0-9a-f]{128}$": "an enode ID is 128 small hexadecimal digits",
     "^0x[0-9a-fA-F]{40}$": "an address is 0x and 40 hexadecimal digits",
     "^12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$": "a peer ID begins with 12D3KooW and has 52 letters and digits",

@@ -31,6 +31,8 @@ chain:
   request_timeout_seconds: 2
   # Gas limit of a block. Gas is free; this is capacity.
   gas_limit: 700000000
+  # Memory of a node for its caches. May be changed at any time: nodes are restarted one after the other.
+  cache_megabytes: 128
 
 # The private IPFS Cluster of the consortium.
 ipfs:
@@ -60,6 +62,60 @@ ports:
   # First port. Every member takes 400 from here on, in the order below; all must stay below 32768.
   base: 21000
 
+# Images of the containers, with docker compose and on Kubernetes, where they are not the usual ones:
+# quorum, kubo, cluster, haproxy, mariadb, muniment.
+# images:
+#   muniment: registry.example.org/muniment:0.1.0
+
+# The docker compose target.
+compose:
+  # Network of the containers; every member that runs here takes 256 addresses of it.
+  subnet: 10.213.0.0/16
+  # Address by which other operators' members reach this host. Without it nothing is open to them.
+  # host: 192.0.2.10
+
+# The Kubernetes target.
+kubernetes:
+  # Namespace that everything is put into.
+  namespace: muniment
+  # When images are fetched: IfNotPresent, Always or Never.
+  image_pull_policy: IfNotPresent
+  # Secrets with credentials of image registries.
+  image_pull_secrets: []
+  # Volumes: of a node, of a peer, of a notary, and of the MariaDB of a member whose database is sqlite. Without
+  # storage_class it is the cluster's default one.
+  storage:
+    # ReadWriteOnce, or ReadWriteOncePod where the storage's driver knows it.
+    access_mode: ReadWriteOnce
+    node: {size: 50Gi}
+    peer: {size: 120Gi}
+    notary: {size: 10Gi}
+    database: {size: 10Gi}
+  # What each container asks for, and the most memory it may take.
+  resources:
+    node: {cpu: 250m, memory: 512Mi, memory_limit: 4Gi}
+    privacy: {cpu: 50m, memory: 160Mi, memory_limit: 1Gi}
+    agent: {cpu: 20m, memory: 96Mi, memory_limit: 256Mi}
+    kubo: {cpu: 100m, memory: 256Mi, memory_limit: 2Gi}
+    cluster: {cpu: 50m, memory: 128Mi, memory_limit: 1Gi}
+    gateway: {cpu: 50m, memory: 64Mi, memory_limit: 512Mi}
+    notary: {cpu: 100m, memory: 256Mi, memory_limit: 2Gi}
+    database: {cpu: 100m, memory: 256Mi, memory_limit: 1Gi}
+  # The Service that clients use: ClusterIP, NodePort or LoadBalancer, and annotations for a provider's load balancer.
+  gateway:
+    type: ClusterIP
+    annotations: {}
+  # How other clusters reach this one: see docs/kubernetes.md.
+  # outside:
+  #   type: LoadBalancer
+  #   annotations: {}
+  #   addresses: {alpha-1: alpha-1.example.org}
+  #   from_networks: [0.0.0.0/0]
+  # Whether to write ServiceMonitors; the cluster must know them (Prometheus operator).
+  monitoring: false
+  # Whether everything is closed but the ports that each part needs.
+  network_policies: true
+
 # The members by name: a small letter, then at most 19 small letters and digits.
 # Of n validators, qbft and ibft go on while ceil(2n/3) of them run, and tolerate ceil(n/3) - 1 that lie: four are the
 # fewest that tolerate one. While no member has more than a third of them, the outage of one member stops nobody.
@@ -82,6 +138,8 @@ members:
       # password_file: database.password
     # Key pairs by which private transactions name this member (1 to 16).
     privacy_keys: 1
+    # Further host names by which clients reach this member's gateway; requests for other names are refused.
+    hosts: []
     # Further host names and addresses by which others reach this member's managers; they stand in the certificates.
     privacy_hosts: []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,6 +20,11 @@ class Process:
     """How often it was started again after it had ended by itself, since it was first started by `up`."""
     cause: str
     """Why it does not run; empty while it does."""
+    unready: str | None = None
+    """Why it is not ready, in the target's own judgement, and empty when it is; None where the workload is to be asked
+    itself. A target judges where its addresses cannot be reached from here."""
+    starting: bool = False
+    """It does not run yet, or not at the moment, and the target goes on trying: an image is fetched, for example."""
 
 
 class Target(Protocol):
@@ -30,8 +36,15 @@ class Target(Protocol):
     def check(self, topology: Topology) -> None:
         """Raise `InputError` when something else is in the way, a taken port for example; changes nothing."""
 
-    def apply(self, topology: Topology) -> None:
-        """Render, start what does not run, and restart what changed."""
+    def pending(self, topology: Topology) -> dict[str, tuple[str, ...]]:
+        """The units that `apply` would change or start, each with the names of its workloads, in starting order.
+
+        A unit is what is restarted together: a workload on one machine, a pod with several on Kubernetes.
+        """
+
+    def apply(self, topology: Topology, only: Collection[str] | None = None) -> None:
+        """Render, start what does not run, and restart what changed; with `only` no other units than these, beside
+        those that are no longer wanted, which are stopped."""
 
     def refresh(self, topology: Topology) -> None:
         """Put changed files that running workloads read anew in place; starts and restarts nothing."""

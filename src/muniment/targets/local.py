@@ -8,7 +8,7 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from muniment.targets.launch import STARTED, place
 from muniment.targets.loopback import run_directory
 from muniment.targets.ports import check_ports
 from muniment.targets.rendering import LAUNCH, Rendered, Renderer, Secrets, check_path, log_file, starts_file
-from muniment.targets.supervision import ENDED_STATES, Places, Supervisor, configuration
+from muniment.targets.supervision import ENDED_STATES, Places, Supervisor, configuration, rendered_digests
 from muniment.topology.model import Topology, Workload
 
 ON_PURPOSE = b"-"
@@ -53,25 +53,36 @@ class LocalTarget:
 
     def render(self, topology: Topology) -> None:
         """Write every rendered file; starts nothing. Raises `InputError` when a place cannot be written."""
-        self._render(topology)
+        self._render(topology, None)
 
     def check(self, topology: Topology) -> None:
         """Raises `InputError` when a port is taken by a process that does not belong to this state directory."""
         check_ports(topology.workloads, str(self._state))
 
-    def apply(self, topology: Topology) -> None:
-        """Render, start what does not run, and restart what changed. Workloads start all at once: each waits for what
-        it needs by itself.
+    def pending(self, topology: Topology) -> dict[str, tuple[str, ...]]:
+        """See `Target.pending`: every workload is a unit of its own."""
+        running = self._applied() if self._supervisor.answers() else {}
+        wanted = self._renderer.digests(topology)
+        observed = self.observe()
+        return {
+            name: (name,)
+            for name, digest in wanted.items()
+            if running.get(name) != digest or name not in observed or not observed[name].running
+        }
+
+    def apply(self, topology: Topology, only: Collection[str] | None = None) -> None:
+        """See `Target.apply`. Workloads start all at once: each waits for what it needs by itself.
 
         Raises `InputError` when a place cannot be written, `PermanentError` when a process cannot be ended or the
         supervisor does not start.
         """
-        rendered = self._render(topology)
+        answers = self._supervisor.answers()
+        rendered = self._render(topology, only if answers else None)
         self._renderer.refresh(topology)
         text = configuration(self._places, rendered).encode()
         with _writing(self._places.configuration):
             place(self._places.configuration, text, SECRET_MODE)
-        if self._supervisor.answers():
+        if answers:
             self._change(rendered)
         else:
             # What an earlier supervisor left goes on serving, but nobody would start it again.
@@ -136,11 +147,25 @@ class LocalTarget:
         with contextlib.suppress(KeyboardInterrupt):
             subprocess.run(command, check=False, stderr=subprocess.DEVNULL)
 
-    def _render(self, topology: Topology) -> tuple[Rendered, ...]:
+    def _render(self, topology: Topology, only: Collection[str] | None) -> tuple[Rendered, ...]:
+        """Render, and give all workloads: those that are not in `only` as they were rendered last."""
         for directory in (self._state, self._state / "config", self._state / "run", self._state / "logs"):
             make_private_directory(directory)
         _make_run_directory(self._places.run)
-        return self._renderer.render(topology)
+        before = self._applied()
+        rendered = {workload.name: workload for workload in self._renderer.render(topology, only)}
+        for name, digest in before.items() if only is not None else ():
+            if name not in rendered and any(name == workload.name for workload in topology.workloads):
+                launch = self._state / "config" / name / LAUNCH
+                rendered[name] = Rendered(name, digest, launch, int(self._stop_seconds(name)))
+        return tuple(rendered[workload.name] for workload in topology.workloads if workload.name in rendered)
+
+    def _applied(self) -> dict[str, str]:
+        """Digests of what the supervisor was told last, by workload."""
+        try:
+            return rendered_digests(self._places.configuration.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
 
     def _change(self, rendered: Iterable[Rendered]) -> None:
         """Bring a running supervisor to the new configuration."""

@@ -11,7 +11,7 @@ import hashlib
 import re
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -60,12 +60,17 @@ class Renderer:
         self._programs = programs
         self._secret = secret
 
-    def render(self, topology: Topology) -> tuple[Rendered, ...]:
-        """Write the files of all workloads, and remove those of workloads that are no more.
+    def digests(self, topology: Topology) -> dict[str, str]:
+        """What `Rendered.digest` of each workload would be; writes nothing."""
+        return {workload.name: self._described(workload).digest for workload in topology.workloads}
+
+    def render(self, topology: Topology, only: Collection[str] | None = None) -> tuple[Rendered, ...]:
+        """Write the files of all workloads, or of those in `only`, and remove those of workloads that are no more.
 
         Raises `InputError` when a place cannot be written.
         """
-        rendered = tuple(self._workload(workload) for workload in topology.workloads)
+        chosen = (workload for workload in topology.workloads if only is None or workload.name in only)
+        rendered = tuple(self._workload(workload) for workload in chosen)
         config = self._root / "config"
         wanted = {workload.name for workload in topology.workloads}
         for entry in config.iterdir() if config.is_dir() else ():
@@ -90,24 +95,27 @@ class Renderer:
 
     def _workload(self, workload: Workload) -> Rendered:
         directory = self._root / "config" / workload.name
+        described = self._described(workload)
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            files = [self._file(workload, file) for file in workload.files]
-            launch = self._launch(workload, files)
-            content = pretty_json(launch).encode()
-            digest = hashlib.sha256(content)
-            for file in files:
-                if not file.reloaded:
-                    digest.update(file.content)
+            for file in described.files:
                 place(self._root / file.source, file.content, file.mode)
-            place(directory / LAUNCH, content, PUBLIC_MODE)
-            _remove_others(directory, {LAUNCH, ORIGINAL, *(file.top for file in files)})
-            _remove_others(directory / ORIGINAL, {file.source.name for file in files})
+            place(directory / LAUNCH, described.launch, PUBLIC_MODE)
+            _remove_others(directory, {LAUNCH, ORIGINAL, *(file.top for file in described.files)})
+            _remove_others(directory / ORIGINAL, {file.source.name for file in described.files})
         except OSError as error:
             raise unwritable(directory, error) from error
-        return Rendered(
-            workload.name, digest.hexdigest()[:16], self._config(workload.name) / LAUNCH, workload.stop_seconds
-        )
+        launch = self._config(workload.name) / LAUNCH
+        return Rendered(workload.name, described.digest, launch, workload.stop_seconds)
+
+    def _described(self, workload: Workload) -> _Described:
+        files = tuple(self._file(workload, file) for file in workload.files)
+        launch = pretty_json(self._launch(workload, files)).encode()
+        digest = hashlib.sha256(launch)
+        for file in files:
+            if not file.reloaded:
+                digest.update(file.content)
+        return _Described(files, launch, digest.hexdigest()[:16])
 
     def _file(self, workload: Workload, file: File) -> _File:
         text = _SECRET.sub(lambda match: self._secret(match[1]), file.text)
@@ -119,7 +127,7 @@ class Renderer:
             source, base / file.path, "" if file.in_data else file.path.parts[0], text.encode(), mode, file.reloaded
         )
 
-    def _launch(self, workload: Workload, files: list[_File]) -> dict[str, Any]:
+    def _launch(self, workload: Workload, files: Sequence[_File]) -> dict[str, Any]:
         data = self._state / "data" / workload.name
         prepare = workload.prepare
         return {
@@ -171,6 +179,15 @@ class _File:
     content: bytes
     mode: int
     reloaded: bool
+
+
+@dataclass(frozen=True)
+class _Described:
+    """A workload's files and the launcher's description, before they are written."""
+
+    files: tuple[_File, ...]
+    launch: bytes
+    digest: str
 
 
 def starts_file(state: Path, workload: str) -> Path:

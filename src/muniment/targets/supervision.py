@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -22,6 +23,8 @@ from muniment.kernel.errors import PermanentError, TemporaryError
 from muniment.kernel.waiting import NotYetError, wait_blocking
 from muniment.targets import launch
 from muniment.targets.rendering import STATE_VARIABLE, WORKLOAD_VARIABLE, Rendered
+
+_DIGEST_VARIABLE = "MUNIMENT_RENDERED"
 
 ANSWER_SECONDS = 30.0
 START_SECONDS = 30.0
@@ -84,7 +87,7 @@ def _program(places: Places, workload: Rendered) -> str:
     return f"""
 [program:{workload.name}]
 command={_quoted_value(_python(launch.__file__, workload.launch))}
-environment={WORKLOAD_VARIABLE}="{workload.name}",MUNIMENT_RENDERED="{workload.digest}"
+environment={WORKLOAD_VARIABLE}="{workload.name}",{_DIGEST_VARIABLE}="{workload.digest}"
 autostart=true
 autorestart=true
 startsecs=0
@@ -96,6 +99,11 @@ killasgroup=true
 redirect_stderr=true
 stdout_logfile=NONE
 """
+
+
+def rendered_digests(text: str) -> dict[str, str]:
+    """`Rendered.digest` by workload, from the text of a `configuration`."""
+    return dict(re.findall(rf'^environment={WORKLOAD_VARIABLE}="([^"]+)",{_DIGEST_VARIABLE}="([^"]+)"$', text, re.M))
 
 
 def _python(script: str, argument: Path) -> str:

@@ -46,6 +46,7 @@ from muniment.kernel.encoding import pretty_json
 from muniment.kernel.errors import InputError
 from muniment.spec.model import Chain, Consensus, Consortium, Tls
 from muniment.topology import privacy
+from muniment.topology.layout import Layout
 from muniment.topology.model import Addresses, File, Port, Prepare, Probe, Program, Role, Workload, secret
 
 GENESIS = PurePosixPath("genesis.json")
@@ -60,9 +61,6 @@ IPC = "geth.ipc"
 HTTP_NAMESPACES = "eth,net,web3,txpool"
 """See the module's description for those that are left out."""
 
-CACHE_MEGABYTES = 128
-"""Of internal caches; the engine's default of 1024 is meant for the public chain."""
-
 FEWEST_PEER_SLOTS = 50
 """The engine's default. A third of the slots is kept for outgoing connections, so larger consortia need more."""
 
@@ -74,14 +72,16 @@ STOP_SECONDS = 30
 RECOMMIT_MARGIN_MILLISECONDS = 500
 
 
-def nodes(spec: Consortium, identities: Identities, addresses: Addresses, genesis: str) -> tuple[Workload, ...]:
+def nodes(
+    spec: Consortium, identities: Identities, addresses: Addresses, genesis: str, layout: Layout = Layout.MEMBER
+) -> tuple[Workload, ...]:
     """One workload for each node of every own member.
 
     Raises `InputError` when another operator's public file lacks the addresses of its nodes.
     """
     peers = pretty_json([_enode(*place) for place in _places(spec, identities, addresses)])
     return tuple(
-        _Node(spec, member, node, addresses).workload(genesis, peers, identities)
+        _Node(spec, member, node, addresses, layout).workload(genesis, peers, identities)
         for member in identities.members
         if member.member in identities.own
         for node in member.nodes
@@ -124,12 +124,15 @@ def _enode(node: NodeIdentity, p2p: Endpoint, raft: Endpoint | None) -> str:
 class _Node:
     """One node while its workload is put together."""
 
-    def __init__(self, spec: Consortium, member: MemberIdentity, node: NodeIdentity, addresses: Addresses) -> None:
+    def __init__(
+        self, spec: Consortium, member: MemberIdentity, node: NodeIdentity, addresses: Addresses, layout: Layout
+    ) -> None:
         self.spec = spec
         self.member = member.member
         self.node = node
         self.addresses = addresses
         self.name = node.name
+        self.agent = layout.of_node(node.name)
         self.config = addresses.config(node.name)
         self.data = addresses.data(node.name)
         self.manager = privacy.manager_name(node.name)
@@ -139,7 +142,7 @@ class _Node:
     def workload(self, genesis: str, peers: str, identities: Identities) -> Workload:
         """The whole workload."""
         place = ("--datadir", str(self.data), "--nodekey", str(self.config / NODE_KEY))
-        agent = Port("api", *self._endpoints(f"{self.member}-agent", "api"))
+        agent = Port("api", *self._endpoints(self.agent, "api"))
         return Workload(
             name=self.name,
             member=self.member,
@@ -186,7 +189,7 @@ class _Node:
             *("--gcmode", "archive"),
             # A snapshot serves the public chain's state sizes; here it only costs time at a restart.
             "--snapshot=false",
-            *("--cache", str(CACHE_MEGABYTES)),
+            *("--cache", str(self.spec.chain.cache_megabytes)),
             *("--miner.gastarget", gas),
             *("--miner.gaslimit", gas),
             *("--miner.gasprice", "0"),
@@ -273,7 +276,8 @@ class _Node:
 
     def _host_names(self) -> list[str]:
         reached = (self.addresses.reach(name, "rpc").host for name in (self.name, f"{self.member}-gateway"))
-        return list(dict.fromkeys(["localhost", *(host for host in reached if not _is_ip(host))]))
+        further = self.spec.members[self.member].hosts
+        return list(dict.fromkeys(["localhost", *(host for host in (*reached, *further) if not _is_ip(host))]))
 
     def _ports(self) -> tuple[Port, ...]:
         ports = (

@@ -11,6 +11,7 @@ from muniment.topology import multiaddr, privacy
 from muniment.topology.haproxy import Upstream, configuration
 from muniment.topology.haproxy_privacy import Manager, PrivacyDoor
 from muniment.topology.ipfs import kubo_swarm
+from muniment.topology.layout import Layout
 from muniment.topology.model import Addresses, File, Port, Probe, Program, Role, Workload, secret
 
 GATEWAY_CONFIG = PurePosixPath("haproxy.cfg")
@@ -28,18 +29,24 @@ AGENT_STOP_SECONDS = 5
 GATEWAY_STOP_SECONDS = 5
 
 
-def gateway(spec: Consortium, member: str, identities: Identities, addresses: Addresses) -> Workload:
+def gateway(
+    spec: Consortium, member: str, identities: Identities, addresses: Addresses, layout: Layout = Layout.MEMBER
+) -> Workload:
     """The member's gateway: one RPC and one WebSocket address in front of its fit nodes, and one address for the
     privacy managers of other members."""
     name = f"{member}-gateway"
-    agent_name = f"{member}-agent"
     rpc, ws, metrics = (
         Port("rpc", addresses.listen(name, "rpc"), addresses.reach(name, "rpc")),
         Port("ws", addresses.listen(name, "ws"), addresses.reach(name, "ws"), scheme="ws"),
         Port("metrics", addresses.listen(name, "metrics"), addresses.reach(name, "metrics"), path="/metrics"),
     )
     upstreams = tuple(
-        Upstream(node.name, addresses.reach(node.name, "rpc"), addresses.reach(node.name, "ws"))
+        Upstream(
+            node.name,
+            addresses.reach(node.name, "rpc"),
+            addresses.reach(node.name, "ws"),
+            addresses.reach(layout.of_node(node.name), "api"),
+        )
         for node in identities.of(member).nodes
     )
     door = _privacy_door(spec, member, identities, addresses)
@@ -57,9 +64,7 @@ def gateway(spec: Consortium, member: str, identities: Identities, addresses: Ad
         files=(
             File(
                 GATEWAY_CONFIG,
-                configuration(
-                    rpc.listen, ws.listen, metrics.listen, addresses.reach(agent_name, "api"), upstreams, door
-                ),
+                configuration(rpc.listen, ws.listen, metrics.listen, upstreams, door),
             ),
         ),
         stop_seconds=GATEWAY_STOP_SECONDS,
@@ -77,9 +82,15 @@ def _privacy_door(spec: Consortium, member: str, identities: Identities, address
     )
 
 
-def agent(spec: Consortium, member: str, identities: Identities, addresses: Addresses) -> Workload:
-    """The member's agent: judges its nodes and peers, and mends the mesh of its kubos."""
-    name = f"{member}-agent"
+def agents(
+    spec: Consortium, member: str, identities: Identities, addresses: Addresses, layout: Layout = Layout.MEMBER
+) -> tuple[Workload, ...]:
+    """The member's agents. Each judges all of its nodes and peers, and mends the mesh of its kubos."""
+    names = layout.agents(identities.of(member))
+    return tuple(_agent(name, spec, member, identities, addresses) for name in names)
+
+
+def _agent(name: str, spec: Consortium, member: str, identities: Identities, addresses: Addresses) -> Workload:
     api = Port("api", addresses.listen(name, "api"), addresses.reach(name, "api"))
     metrics = Port("metrics", api.listen, api.reach, path="/metrics")
     own = identities.of(member)

@@ -85,18 +85,19 @@ class Upstream:
     name: str
     rpc: Endpoint
     ws: Endpoint
+    agent: Endpoint
+    """The agent that judges it."""
 
 
 def configuration(
     rpc: Endpoint,
     ws: Endpoint,
     metrics: Endpoint,
-    agent: Endpoint,
     nodes: Sequence[Upstream],
     privacy: PrivacyDoor | None = None,
 ) -> str:
-    """The whole file: `rpc`, `ws` and `metrics` are bound; `agent` and `nodes` are reached. `privacy` is the door of
-    other members' privacy managers."""
+    """The whole file: `rpc`, `ws` and `metrics` are bound; `nodes` and their agents are reached. `privacy` is the door
+    of other members' privacy managers."""
     return "\n".join(
         (
             _GLOBAL,
@@ -106,7 +107,7 @@ def configuration(
             _metrics_frontend(metrics),
             _rpc_backend(metrics, nodes),
             _ws_backend(nodes),
-            _judgement_backend(agent, nodes),
+            _judgement_backend(nodes),
             *([haproxy_privacy.section(privacy)] if privacy else []),
         )
     )
@@ -178,7 +179,7 @@ backend ws
     return head + "".join(f"    server {node.name} {_address(node.ws)} track rpc/{node.name}\n" for node in nodes)
 
 
-def _judgement_backend(agent: Endpoint, nodes: Sequence[Upstream]) -> str:
+def _judgement_backend(nodes: Sequence[Upstream]) -> str:
     remembered = [(node.name, f"proc.{node.name.replace('-', '_')}") for node in nodes]
     recall = "".join(
         f"    http-request set-var(txn.last) var({variable})"
@@ -203,8 +204,15 @@ backend judgement
     acl answered var(txn.answered) -m bool
     http-after-response set-status 200 if !answered {{ var(txn.last) -m int 200 }}
     http-after-response set-status 200 if !answered !{{ var(txn.last) -m found }}
-    server agent {_address(agent)}
-"""
+{_agents(nodes)}"""
+
+
+def _agents(nodes: Sequence[Upstream]) -> str:
+    """The servers of the judgement: the one agent of all nodes, or each node's own."""
+    if len({node.agent for node in nodes}) == 1:
+        return f"    server agent {_address(nodes[0].agent)}\n"
+    asked = "".join(f"    use-server agent-{n.name} if {{ path /nodes/{n.name}/ready }}\n" for n in nodes)
+    return asked + "".join(f"    server agent-{n.name} {_address(n.agent)}\n" for n in nodes)
 
 
 def _answer(status: int, *, ready: bool, cause: str, condition: str) -> str:

@@ -9,12 +9,15 @@ from muniment.kernel.errors import InputError
 from muniment.spec.model import Consortium
 from muniment.topology import cluster as cluster_files
 from muniment.topology import kubo as kubo_files
+from muniment.topology.layout import Layout
 from muniment.topology.model import Addresses, Port, Probe, Program, Role, Workload
 
 CLUSTER_STOP_SECONDS = 30
 
 
-def peers(spec: Consortium, identities: Identities, addresses: Addresses) -> tuple[Workload, ...]:
+def peers(
+    spec: Consortium, identities: Identities, addresses: Addresses, layout: Layout = Layout.MEMBER
+) -> tuple[Workload, ...]:
     """Two workloads per peer of every own member: `alpha-kubo-1` and `alpha-cluster-1`, and so on.
 
     Every peer of the consortium, whoever runs it, is known to and trusted by every other. Raises `InputError` when
@@ -26,8 +29,8 @@ def peers(spec: Consortium, identities: Identities, addresses: Addresses) -> tup
         if member.member in identities.own
         for peer in member.peers
         for workload in (
-            _kubo(spec, member, peer, identities, addresses),
-            _cluster(spec, member, peer, identities, addresses),
+            _kubo(spec, member, peer, identities, addresses, layout.of_peer(member, peer.index)),
+            _cluster(spec, member, peer, identities, addresses, layout.of_peer(member, peer.index)),
         )
     )
 
@@ -43,7 +46,12 @@ def cluster_name(member: str, peer: PeerIdentity) -> str:
 
 
 def _kubo(
-    spec: Consortium, member: MemberIdentity, peer: PeerIdentity, identities: Identities, addresses: Addresses
+    spec: Consortium,
+    member: MemberIdentity,
+    peer: PeerIdentity,
+    identities: Identities,
+    addresses: Addresses,
+    agent: str,
 ) -> Workload:
     name = kubo_name(member.member, peer)
     swarm, api = _port(addresses, name, "swarm", "tcp"), _port(addresses, name, "api")
@@ -69,7 +77,7 @@ def _kubo(
         role=Role.KUBO,
         program=Program.IPFS,
         arguments=("daemon", "--migrate=false", "--enable-gc=false"),
-        ready=_ready(member.member, name, addresses),
+        ready=_ready(agent, name, addresses),
         ports=(swarm, api),
         files=files,
         environment=(
@@ -83,7 +91,12 @@ def _kubo(
 
 
 def _cluster(
-    spec: Consortium, member: MemberIdentity, peer: PeerIdentity, identities: Identities, addresses: Addresses
+    spec: Consortium,
+    member: MemberIdentity,
+    peer: PeerIdentity,
+    identities: Identities,
+    addresses: Addresses,
+    agent: str,
 ) -> Workload:
     name = cluster_name(member.member, peer)
     swarm, api = _port(addresses, name, "swarm", "tcp"), _port(addresses, name, "api")
@@ -115,7 +128,7 @@ def _cluster(
         role=Role.CLUSTER,
         program=Program.CLUSTER_SERVICE,
         arguments=("--config", str(data), "daemon"),
-        ready=_ready(member.member, name, addresses),
+        ready=_ready(agent, name, addresses),
         ports=(swarm, api, metrics),
         files=files,
         stop_seconds=CLUSTER_STOP_SECONDS,
@@ -152,7 +165,6 @@ def _port(addresses: Addresses, workload: str, name: str, scheme: str = "http", 
     return Port(name, addresses.listen(workload, name), addresses.reach(workload, name), scheme, path)
 
 
-def _ready(member: str, workload: str, addresses: Addresses) -> Probe:
-    agent = f"{member}-agent"
+def _ready(agent: str, workload: str, addresses: Addresses) -> Probe:
     api = Port("api", addresses.listen(agent, "api"), addresses.reach(agent, "api"), path=f"/peers/{workload}/ready")
     return Probe(api.url)

@@ -35,6 +35,7 @@ class Program(StrEnum):
     IPFS = "ipfs"
     CLUSTER_SERVICE = "ipfs-cluster-service"
     HAPROXY = "haproxy"
+    MARIADB = "mariadbd"
     MUNIMENT = "muniment"
 
 
@@ -99,8 +100,10 @@ class Prepare:
     """A command to run in the data directory before the start whenever `creates` (relative to it) is absent."""
 
     arguments: tuple[str, ...]
-    """Arguments of the workload's own program."""
+    """Arguments of the workload's own program, or of `program`."""
     creates: PurePosixPath
+    program: str | None = None
+    """Name of another executable that comes with the workload's program."""
 
 
 @dataclass(frozen=True)

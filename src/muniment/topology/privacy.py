@@ -25,6 +25,7 @@ from muniment.identity.model import (
 )
 from muniment.kernel.encoding import pretty_json
 from muniment.spec.model import Consortium, Tls
+from muniment.topology import database
 from muniment.topology.model import Addresses, File, Port, Probe, Program, Role, Workload, secret
 
 CONFIG = PurePosixPath("privacy.json")
@@ -89,6 +90,7 @@ class _Manager:
         self.addresses = addresses
         self.config = addresses.config(self.name)
         self.database = spec.members[member.member].database
+        self.connection, self.password = database.connection(self.database, self.config)
         self.file = database_file(self.member, addresses) if self.database.url == "sqlite" else None
         self.strict = spec.privacy.tls is Tls.STRICT
 
@@ -109,6 +111,7 @@ class _Manager:
                     File(_key_file(number), secret(privacy_key_path(self.member, number)))
                     for number in self._key_numbers()
                 ),
+                *self.password,
                 *(self._tls_files(identities) if self.strict else ()),
             ),
             shared=(self.file.parent,) if self.file else (),
@@ -125,9 +128,9 @@ class _Manager:
                 for number in self._key_numbers()
             ],
             "database": {
-                "url": self.database.url,
+                "url": self.connection["url"],
                 "file": str(self.file) if self.file else None,
-                "password_file": self.database.password_file,
+                "password_file": self.connection["password_file"],
             },
             "data_dir": str(self.addresses.data(self.name)),
             "peers": self._peers(identities),

@@ -9,7 +9,9 @@ from muniment.kernel.encoding import pretty_json
 from muniment.kernel.errors import InputError
 from muniment.proof.contract import CONTRACT_ADDRESS
 from muniment.spec.model import Consensus, Consortium
+from muniment.topology import database
 from muniment.topology.ipfs import cluster_name, kubo_name
+from muniment.topology.layout import Layout
 from muniment.topology.model import Addresses, File, Port, Probe, Program, Role, Workload, secret
 
 NOTARY_CONFIG = PurePosixPath("notary.json")
@@ -27,7 +29,9 @@ BATCH_BYTES = 256 << 20
 LONGEST_WINDOW_SECONDS = 5.0
 
 
-def notary(spec: Consortium, member: str, identities: Identities, addresses: Addresses) -> Workload:
+def notary(
+    spec: Consortium, member: str, identities: Identities, addresses: Addresses, layout: Layout = Layout.MEMBER
+) -> Workload:
     """The member's notary: takes files, keeps them on the member's peers, anchors them through the member's gateway.
 
     Raises `InputError` when the member has fewer peers of its own than content must be pinned on.
@@ -38,7 +42,7 @@ def notary(spec: Consortium, member: str, identities: Identities, addresses: Add
     api = Port("api", addresses.listen(name, "api"), addresses.reach(name, "api"))
     metrics = Port("metrics", api.listen, api.reach, path="/metrics")
     keystore, passphrase = account_paths(member)
-    database = spec.members[member].database
+    connection, password = database.connection(spec.members[member].database, config)
     settings = {
         "listen": {"host": api.listen.host, "port": api.listen.port},
         "member": member,
@@ -50,7 +54,7 @@ def notary(spec: Consortium, member: str, identities: Identities, addresses: Add
         "rpc": _url(addresses.reach(f"{member}-gateway", "rpc")),
         "keystore_file": str(config / KEYSTORE),
         "passphrase_file": str(config / PASSPHRASE),
-        "database": {"url": database.url, "password_file": database.password_file},
+        "database": connection,
         "data_dir": str(addresses.data(name)),
         "peers": [
             {
@@ -70,6 +74,7 @@ def notary(spec: Consortium, member: str, identities: Identities, addresses: Add
             "max_files": BATCH_FILES,
             "max_bytes": BATCH_BYTES,
         },
+        **({"replicas": layout.notaries} if layout.notaries > 1 else {}),
     }
     return Workload(
         name=name,
@@ -83,6 +88,7 @@ def notary(spec: Consortium, member: str, identities: Identities, addresses: Add
             File(NOTARY_CONFIG, pretty_json(settings)),
             File(KEYSTORE, secret(keystore)),
             File(PASSPHRASE, secret(passphrase)),
+            *password,
             File(CLUSTER_PASSWORD, secret(rest_password_path(member))),
         ),
         stop_seconds=NOTARY_STOP_SECONDS,

@@ -1,0 +1,1 @@
+"""The operator: keeps consortia on Kubernetes as their resources say, by the same steps as the command line."""

@@ -1,0 +1,108 @@
+"""Rolling changes: what may be changed next while everything goes on serving. Pure.
+
+A *unit* is what a target restarts together: a workload on one machine, a pod with several workloads on Kubernetes.
+
+- What does not serve loses nothing: units that are new or not ready are changed at once, all together.
+- Then one unit after the other, each only while nothing of the same kind is out: a change that breaks what it changes
+  stops at the first, whatever the chain would still tolerate.
+- A validator only while the chain goes on without it and without those that are missing already. Where it tolerates no
+  outage at all, it is changed nevertheless: the change is an outage then, and `announcement` says so.
+- A node only while a sibling behind the same gateway is fit, where there are siblings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from muniment.operate.health import outages_tolerated
+from muniment.operate.record import Part, Record
+from muniment.topology.model import Role
+
+Units = Mapping[str, tuple[str, ...]]
+"""Names of workloads by name of the unit."""
+
+_KINDS = {
+    Role.PRIVACY: Role.NODE,
+    Role.NODE: Role.NODE,
+    Role.AGENT: Role.AGENT,
+    Role.KUBO: Role.KUBO,
+    # Content is reached through both halves of a peer.
+    Role.CLUSTER: Role.KUBO,
+}
+"""Roles that stand and fall together."""
+
+
+@dataclass(frozen=True)
+class Next:
+    """What may be changed now: nothing where `cause` says why."""
+
+    units: tuple[str, ...]
+    cause: str = ""
+
+
+def at_once(pending: Units, ready: Collection[str]) -> tuple[str, ...]:
+    """The pending units that are new or not ready."""
+    return tuple(unit for unit, workloads in pending.items() if not ready_all(workloads, ready))
+
+
+def following(record: Record, pending: Units, ready: Collection[str]) -> Next:
+    """Which of the pending units may be changed now, given the workloads that are ready."""
+    parts = {part.name: part for part in record.parts}
+    first = ""
+    for unit, workloads in pending.items():
+        cause = _obstacle(record, [parts[name] for name in workloads if name in parts], ready)
+        if not cause:
+            return Next((unit,))
+        first = first or f"{unit} is not changed yet: {cause}"
+    return Next((), first)
+
+
+def announcement(record: Record, pending: Units) -> str:
+    """One sentence when a change is an outage, because the chain tolerates none; else empty."""
+    validators = {part.name for part in record.parts if part.validator}
+    changed = [name for workloads in pending.values() for name in workloads if name in validators]
+    if not changed or outages_tolerated(record.consensus, record.validators):
+        return ""
+    return f"the chain tolerates no outage: it stands still while {', '.join(changed)} is changed"
+
+
+def ready_all(workloads: Sequence[str], ready: Collection[str]) -> bool:
+    """Whether all of them are ready."""
+    return all(name in ready for name in workloads)
+
+
+def _obstacle(record: Record, unit: Sequence[Part], ready: Collection[str]) -> str:
+    own = {part.name for part in unit}
+    out = [part for part in record.parts if part.name not in ready and part.name not in own]
+    return _same_kind(unit, out) or _quorum(record, unit, out) or _last_of_member(record, unit, own, ready)
+
+
+def _same_kind(unit: Sequence[Part], out: Sequence[Part]) -> str:
+    kinds = {_kind(part) for part in unit}
+    for part in out:
+        if _kind(part) in kinds:
+            return f"{part.name} is not ready"
+    return ""
+
+
+def _kind(part: Part) -> Role:
+    return _KINDS.get(part.role, part.role)
+
+
+def _quorum(record: Record, unit: Sequence[Part], out: Sequence[Part]) -> str:
+    taken = sum(part.validator for part in unit)
+    tolerated = outages_tolerated(record.consensus, record.validators)
+    missing = sum(part.validator for part in out)
+    if not taken or not tolerated or missing + taken <= tolerated:
+        return ""
+    return f"{missing} of {record.validators} validators are missing already, and {tolerated} may be"
+
+
+def _last_of_member(record: Record, unit: Sequence[Part], own: Collection[str], ready: Collection[str]) -> str:
+    members = {part.member for part in unit if _kind(part) is Role.NODE}
+    for member in members:
+        siblings = [part.name for part in record.of(member, Role.NODE) if part.name not in own]
+        if siblings and not any(name in ready for name in siblings):
+            return f"no other node of {member} is fit"
+    return ""

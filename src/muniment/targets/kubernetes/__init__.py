@@ -1,0 +1,1 @@
+"""The Kubernetes target: a topology as objects of a namespace."""

@@ -1,0 +1,1 @@
+"""Tests on a real Kubernetes of several nodes, and of the chart."""

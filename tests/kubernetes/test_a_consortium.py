@@ -1,0 +1,439 @@
+"""The demo on a real Kubernetes of three machines, installed with helm: it serves, and goes on whatever is lost.
+
+The tests are in this order on purpose: the release is upgraded near the end, and uninstalled last.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import Any
+
+import pytest
+
+from muniment.kernel.waiting import NotYetError
+from tests.kubernetes.client import Load
+from tests.kubernetes.cluster import CHART, NAME, NODES, RELEASE, Cluster
+
+pytestmark = pytest.mark.timeout(1500)
+
+STALL_SECONDS = 12.0
+"""So long no block may come while one of three validators is away: two rounds, on a busy machine."""
+
+
+def test_a_file_is_notarised_and_verified_from_outside(cluster: Cluster) -> None:
+    path, receipt = cluster.notarize("first.txt", "the first file")
+    cluster.verify(path, receipt)
+    path.write_text("another file")
+    with pytest.raises(AssertionError):
+        cluster.verify(path, receipt)
+
+
+def test_a_private_contract_is_at_its_parties_only(cluster: Cluster) -> None:
+    before = cluster.head()
+    address = create_privately(cluster, "beta")
+    codes = {node: code(cluster, node, address) for node in NODES}
+    assert len(set(codes.values())) == 1, codes
+    assert codes["beta-1"] != "0x"
+    alone = create_privately(cluster)
+    assert code(cluster, "alpha-2", alone) != "0x"
+    assert code(cluster, "beta-1", alone) == "0x"
+    cluster.wait("one private state", lambda: one_state(cluster))
+    assert cluster.head() > before
+
+
+def test_a_stranger_reaches_nothing_but_the_doors(cluster: Cluster) -> None:
+    stranger = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "stranger", "namespace": "default"},
+        "spec": {
+            "terminationGracePeriodSeconds": 0,
+            "containers": [
+                {
+                    "name": "stranger",
+                    "image": next(one["image"] for one in containers(cluster, "alpha-1-0") if "agent" in one["name"]),
+                    "imagePullPolicy": "Never",
+                    "command": ["python", "-c", "import signal; signal.pause()"],
+                }
+            ],
+        },
+    }
+    cluster.lab.apply([stranger])
+    cluster.lab.kubectl("wait", "--for=condition=Ready", "pod/stranger", "--timeout=60s")
+    try:
+        open_, closed = ("alpha-gateway", 8545), [("alpha-1", 9101), ("alpha-peer-1", 5001), ("alpha-database", 3306)]
+        assert connects(cluster, *open_)
+        assert not [place for place in closed if connects(cluster, *place)]
+    finally:
+        cluster.lab.kubectl("delete", "pod", "stranger", "--now")
+
+
+def test_a_peer_cannot_write_its_peerstore_and_all_find_one_another_after_a_restart(cluster: Cluster) -> None:
+    path, receipt = cluster.notarize("pinned.txt", "kept by all peers")
+    script = "echo nobody >/muniment/config/alpha-cluster-1/peerstore"
+    with pytest.raises(AssertionError, match="Read-only file system"):
+        cluster.inside("alpha-peer-1-0", "alpha-cluster-1", "sh", "-c", script)
+    pods = [f"alpha-peer-{number}-0" for number in (1, 2, 3)]
+    delete(cluster, *pods)
+    cluster.wait("the full mesh of peers", lambda: meshed(cluster))
+    cluster.wait_ready()
+    cluster.verify(path, receipt)
+
+
+def test_every_pod_comes_back_with_its_identity_and_volume(cluster: Cluster, load: Load) -> None:
+    enodes = {node: cluster.console(node, "admin_nodeInfo")["enode"].partition("@")[0] for node in NODES}
+    names = [pod["metadata"]["name"] for pod in cluster.pods()]
+    lasting = [name for name in names if "gateway" not in name]
+    volumes = cluster.volumes_of(lasting)
+    # One of each kind at a time: what a member has several of goes on with the others.
+    for group in rounds(names):
+        delete(cluster, *group)
+        cluster.wait_ready()
+    assert cluster.volumes_of(lasting) == volumes
+    assert {node: cluster.console(node, "admin_nodeInfo")["enode"].partition("@")[0] for node in NODES} == enodes
+    cluster.wait("one private state", lambda: one_state(cluster))
+    check(load.stop())
+
+
+def test_every_container_is_started_again_after_kill_9(cluster: Cluster, load: Load) -> None:
+    kept = cluster.notarize("kept.txt", "kept through all of it")
+    for group in rounds([pod["metadata"]["name"] for pod in cluster.pods()]):
+        uids = {name: cluster.pod(name)["metadata"]["uid"] for name in group}
+        depth = max(len(running(cluster, name)) for name in group)
+        for place in range(depth):
+            killed = [(name, running(cluster, name)[place]) for name in group if place < len(running(cluster, name))]
+            before = {one: cluster.restarts(*one) for one in killed}
+            for one in killed:
+                cluster.kill_container(*one)
+            cluster.wait(f"the restart of {killed}", functools.partial(restarted, cluster, before))
+            cluster.wait_ready()
+        assert {name: cluster.pod(name)["metadata"]["uid"] for name in group} == uids
+    cluster.verify(*kept)
+    check(load.stop())
+
+
+def test_a_whole_machine_is_lost_and_comes_back(cluster: Cluster, load: Load) -> None:
+    lost = spare_machine(cluster)
+    machine = cluster.lab.node(lost)
+    machine.kill()
+    cluster.wait(f"the loss of {lost}", lambda: machine_is(cluster, lost, ready=False))
+    path, receipt = cluster.notarize("meanwhile.txt", "notarised without one machine")
+    cluster.verify(path, receipt)
+    machine.start()
+    cluster.wait(f"the return of {lost}", lambda: machine_is(cluster, lost, ready=True))
+    cluster.wait_ready()
+    cluster.wait("one private state", lambda: one_state(cluster))
+    report = load.stop()
+    assert report["gap"] < STALL_SECONDS, report
+    # Until the machine counts as lost, the Service sends a part of new connections to the gateway that died with it.
+    assert report["sent"] > 10 * len(report["failed"]), report
+
+
+@pytest.mark.parametrize("pod", ["alpha-2-0", "alpha-peer-2-0"])
+def test_a_deleted_volume_is_filled_again(cluster: Cluster, pod: str) -> None:
+    kept = cluster.notarize(f"{pod}.txt", f"kept while the volume of {pod} is lost")
+    claim, machine = f"data-{pod}", cluster.lab.node(cluster.machine(pod))
+    lost = cluster.volumes_of([pod])[pod]
+    before = cluster.pod(pod)["metadata"]["uid"]
+    cluster.kubectl("delete", "pvc", claim, "--wait=false")
+    delete(cluster, pod)
+    cluster.lab.kubectl("delete", "pv", lost, "--wait=false")
+    cluster.lab.make_volume(machine, f"{lost}-again")
+    cluster.replaced(pod, before)
+    cluster.wait_ready()
+    assert cluster.volumes_of([pod])[pod] != lost
+    cluster.wait("one private state", lambda: one_state(cluster))
+    cluster.wait("the full mesh of peers", lambda: meshed(cluster))
+    cluster.verify(*kept)
+
+
+def test_one_volume_or_one_identity_for_two_is_refused(cluster: Cluster) -> None:
+    cluster.kubectl("scale", "deployment", operator(cluster), "--replicas=0")
+    try:
+        cluster.kubectl("scale", "statefulset", "alpha-1", "--replicas=2")
+        refused(cluster, "alpha-1-1", "only alpha-1-0 may have this identity")
+        cluster.kubectl("scale", "statefulset", "alpha-1", "--replicas=1")
+        thief = copy_of(cluster, "alpha-2", "data-alpha-1-0")
+        cluster.kubectl("apply", "-f", "-", text=json.dumps(thief))
+        refused(cluster, "thief", "belongs to alpha-1, not to alpha-2")
+        cluster.kubectl("delete", "pod", "thief", "--now")
+        cluster.kubectl("delete", "pvc", "data-alpha-1-1", "--ignore-not-found", "--wait=false")
+    finally:
+        cluster.kubectl("scale", "deployment", operator(cluster), "--replicas=1")
+    cluster.wait_ready()
+
+
+def test_a_secret_of_somebody_else_is_refused(cluster: Cluster) -> None:
+    own, other = (cluster.get("secret", f"alpha-{number}-identity") for number in (2, 3))
+    cluster.kubectl("scale", "deployment", operator(cluster), "--replicas=0")
+    try:
+        stolen = {key.replace("alpha-3", "alpha-2"): value for key, value in other["data"].items()}
+        replace_secret(
+            cluster, own, {**own["data"], **{key: stolen.get(key, value) for key, value in own["data"].items()}}
+        )
+        delete(cluster, "alpha-2-0")
+        refused(cluster, "alpha-2-0", "is not the one of this identity")
+    finally:
+        replace_secret(cluster, own, own["data"])
+        delete(cluster, "alpha-2-0")
+        cluster.kubectl("scale", "deployment", operator(cluster), "--replicas=1")
+    cluster.wait_ready()
+
+
+def test_the_release_is_upgraded(cluster: Cluster) -> None:
+    before = {one["metadata"]["name"]: one["metadata"]["uid"] for one in cluster.get("secrets")["items"]}
+    cluster.install(CHART)
+    cluster.wait_ready()
+    after = {one["metadata"]["name"]: one["metadata"]["uid"] for one in cluster.get("secrets")["items"]}
+    assert before.items() <= {**before, **after}.items()
+    assert {name: uid for name, uid in after.items() if "identity" in name} == {
+        name: uid for name, uid in before.items() if "identity" in name
+    }
+
+
+def test_a_flag_is_changed_one_node_at_a_time_although_the_operator_is_killed(cluster: Cluster, load: Load) -> None:
+    before = {node: cluster.pod(f"{node}-0")["metadata"]["uid"] for node in NODES}
+    cluster.install(CHART, chain={"cache_megabytes": 96})
+    seen: set[int] = set()
+
+    def first_changed() -> None:
+        if not changed(cluster, before):
+            raise NotYetError("no node was changed")
+
+    def all_changed() -> None:
+        seen.add(len(away(cluster)))
+        if changed(cluster, before) != set(NODES):
+            raise NotYetError(f"{changed(cluster, before)} were changed")
+
+    cluster.wait("the first changed node", first_changed)
+    cluster.kubectl("delete", "pod", "-l", "app.kubernetes.io/instance=" + RELEASE, "--grace-period=0", "--force")
+    cluster.wait("all changed nodes", all_changed)
+    cluster.wait_ready()
+    assert max(seen) <= 1
+    for node in NODES:
+        assert "96" in next(one for one in containers(cluster, f"{node}-0") if one["name"] == node)["command"]
+    check(load.stop())
+
+
+def test_a_change_that_breaks_a_node_stops_by_itself(cluster: Cluster, load: Load) -> None:
+    before = {node: cluster.pod(f"{node}-0")["metadata"]["uid"] for node in NODES}
+    cluster.install(CHART, images={"quorum": "localhost/there-is-none:1"}, chain={"cache_megabytes": 96})
+
+    def stuck() -> None:
+        if (found := cluster.condition("Progressing")).get("reason") != "Stuck":
+            raise NotYetError(f"{found.get('reason')}: {found.get('message')}")
+
+    cluster.wait("the operator to stop", stuck)
+    assert len(changed(cluster, before)) == 1
+    cluster.install(CHART, chain={"cache_megabytes": 96})
+    cluster.wait_ready()
+    check(load.stop())
+
+
+def test_uninstalled_and_installed_again_it_is_the_same(cluster: Cluster) -> None:
+    kept = cluster.notarize("last.txt", "kept through an uninstallation")
+    head = cluster.head()
+    identities = {
+        one["metadata"]["name"]: one["metadata"]["uid"] for one in cluster.get("secrets", "-l", LABEL)["items"]
+    }
+    claims = {one["metadata"]["uid"] for one in cluster.get("pvc")["items"]}
+    cluster.lab.helm("uninstall", RELEASE, "-n", NAME, "--wait")
+    assert {one["metadata"]["uid"] for one in cluster.get("pvc")["items"]} == claims
+    cluster.install(CHART, chain={"cache_megabytes": 96})
+    cluster.wait_ready()
+    again = {one["metadata"]["name"]: one["metadata"]["uid"] for one in cluster.get("secrets", "-l", LABEL)["items"]}
+    assert again == identities
+    assert {one["metadata"]["uid"] for one in cluster.get("pvc")["items"]} == claims
+    assert cluster.head() >= head
+    cluster.verify(*kept)
+
+
+LABEL = f"muniment.io/consortium={NAME}"
+
+
+def check(report: dict[str, Any]) -> None:
+    """No client at the gateway saw a failure, and blocks went on."""
+    assert report["failed"] == []
+    assert report["sent"] > 0
+    assert report["gap"] < STALL_SECONDS
+
+
+def delete(cluster: Cluster, *pods: str) -> None:
+    """Delete pods, and wait until others are there."""
+    before = {name: cluster.pod(name)["metadata"]["uid"] for name in pods}
+    cluster.kubectl("delete", "pod", *pods, "--wait=false")
+
+    def gone() -> None:
+        there = {one["metadata"]["name"]: one["metadata"]["uid"] for one in cluster.pods()}
+        left = [name for name, uid in before.items() if there.get(name) == uid]
+        if left:
+            raise NotYetError(f"{left} are there")
+
+    cluster.wait(f"the end of {', '.join(pods)}", gone)
+
+
+def rounds(names: list[str]) -> list[list[str]]:
+    """Groups of pods, no two of one kind; a database is alone, since its member waits for it."""
+    groups: list[list[str]] = []
+    kinds: list[set[str]] = []
+    for name in names:
+        rest = name.partition("-")[2]
+        kind = "database" if "database" in rest else f"{rest.split('-')[0] if not rest[0].isdigit() else 'node'}"
+        for group, taken in zip(groups, kinds, strict=True):
+            if kind not in taken and "database" not in taken and kind != "database":
+                group.append(name)
+                taken.add(kind)
+                break
+        else:
+            groups.append([name])
+            kinds.append({kind})
+    return groups
+
+
+def containers(cluster: Cluster, pod: str) -> list[dict[str, Any]]:
+    """The containers of a pod that stay, sidecars first."""
+    spec = cluster.pod(pod)["spec"]
+    beside = [one for one in spec.get("initContainers", []) if one.get("restartPolicy") == "Always"]
+    return [*beside, *spec["containers"]]
+
+
+def running(cluster: Cluster, pod: str) -> list[str]:
+    """Names of the containers of a pod that stay."""
+    return [one["name"] for one in containers(cluster, pod)]
+
+
+def restarted(cluster: Cluster, before: dict[tuple[str, str], int]) -> None:
+    """Raises `NotYetError` while one of the containers was not started again."""
+    for one, count in before.items():
+        if cluster.restarts(*one) <= count:
+            raise NotYetError(f"{one} was not started again")
+
+
+def connects(cluster: Cluster, service: str, port: int) -> bool:
+    """Whether the stranger gets a connection."""
+    script = (
+        "import socket, sys\n"
+        "try: socket.create_connection((sys.argv[1], int(sys.argv[2])), 3)\n"
+        "except OSError: print('closed')\n"
+        "else: print('open')"
+    )
+    said = cluster.lab.kubectl("exec", "stranger", "--", "python", "-c", script, cluster.address(service), str(port))
+    return said.strip() == "open"
+
+
+def meshed(cluster: Cluster) -> None:
+    """Raises `NotYetError` while a peer does not see all others, as the agents judge it."""
+    for number in (1, 2, 3):
+        for kind in ("kubo", "cluster"):
+            url = f"http://127.0.0.1:9200/peers/alpha-{kind}-{number}/ready"
+            status, said = cluster.asked("alpha-1-0", "alpha-agent-1", url)
+            if status != 200:
+                raise NotYetError(f"alpha-{kind}-{number}: {said}")
+
+
+def spare_machine(cluster: Cluster) -> str:
+    """A machine without a database: each member has one only. Not the first one, where clients are."""
+    taken = {
+        cluster.machine(pod["metadata"]["name"]) for pod in cluster.pods() if "database" in pod["metadata"]["name"]
+    }
+    return next(node.name for node in reversed(cluster.lab.nodes) if node.name not in taken)
+
+
+def one_state(cluster: Cluster) -> None:
+    """Raises `NotYetError` while alpha's nodes have different private states at the newest block."""
+    roots = cluster.roots(NODES[:3], cluster.head())
+    if len(roots) != 1:
+        raise NotYetError(f"there are {len(roots)} private states")
+
+
+def machine_is(cluster: Cluster, name: str, *, ready: bool) -> None:
+    """Raises `NotYetError` while a machine is not as wanted."""
+    conditions = cluster.lab.get("node", name)["status"]["conditions"]
+    status = next(one["status"] for one in conditions if one["type"] == "Ready")
+    if (status == "True") is not ready:
+        raise NotYetError(f"its condition Ready is {status}")
+
+
+def operator(cluster: Cluster) -> str:
+    """Name of the operator's Deployment."""
+    found = cluster.get("deployment", "-l", f"app.kubernetes.io/instance={RELEASE}")["items"]
+    name: str = found[0]["metadata"]["name"]
+    return name
+
+
+def refused(cluster: Cluster, pod: str, sentence: str) -> None:
+    """Wait until the first step of a pod refused it with this sentence."""
+
+    def probe() -> None:
+        said = cluster.kubectl("logs", pod, "-c", "place", "--tail=5")
+        if sentence not in said:
+            raise NotYetError(said)
+
+    cluster.wait(f"the refusal of {pod}", probe, 120)
+
+
+def copy_of(cluster: Cluster, name: str, claim: str) -> dict[str, Any]:
+    """A pod as the StatefulSet `name` makes it, on the volume of another claim."""
+    template = cluster.get("statefulset", name)["spec"]["template"]
+    spec = template["spec"]
+    spec["hostname"] = f"{name}-0"
+    # Beside the one whose volume it takes: the volume is there only.
+    spec.pop("topologySpreadConstraints", None)
+    spec.pop("affinity", None)
+    spec["volumes"] += [{"name": "data", "persistentVolumeClaim": {"claimName": claim}}]
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "thief", "namespace": NAME}, "spec": spec}
+
+
+def replace_secret(cluster: Cluster, secret: dict[str, Any], data: dict[str, str]) -> None:
+    """Delete an immutable Secret and make it anew with other content."""
+    metadata = {key: secret["metadata"][key] for key in ("name", "namespace", "labels")}
+    cluster.kubectl("delete", "secret", metadata["name"])
+    made = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": secret["type"], "data": data}
+    cluster.kubectl("create", "-f", "-", text=json.dumps({**made, "immutable": secret.get("immutable", False)}))
+
+
+def changed(cluster: Cluster, before: dict[str, str]) -> set[str]:
+    """Nodes whose pods are others than before."""
+    there = {one["metadata"]["name"]: one["metadata"]["uid"] for one in cluster.pods()}
+    return {node for node, uid in before.items() if there.get(f"{node}-0", uid) != uid}
+
+
+def away(cluster: Cluster) -> set[str]:
+    """Nodes whose pods are not ready."""
+    pods = {one["metadata"]["name"]: one for one in cluster.pods()}
+    found = set()
+    for node in NODES:
+        conditions = pods.get(f"{node}-0", {}).get("status", {}).get("conditions", [])
+        if [one["status"] for one in conditions if one["type"] == "Ready"] != ["True"]:
+            found.add(node)
+    return found
+
+
+def code(cluster: Cluster, node: str, address: str) -> str:
+    """The code of a contract in the node's private state."""
+    found: str = cluster.console(node, "eth_getCode", address, "latest")
+    return found
+
+
+def create_privately(cluster: Cluster, *members: str) -> str:
+    """Create a private contract through alpha's gateway, signed outside; its address, when all nodes have its block."""
+    keys = [privacy_key(cluster, member) for member in members]
+    said = json.loads(cluster.python("-m", "tests.support.create_privately", cluster.gateway, *keys))
+
+    def probe() -> None:
+        for node in NODES:
+            if (head := int(cluster.console(node, "eth_blockNumber"), 16)) < said["block"]:
+                raise NotYetError(f"{node} is at block {head}")
+
+    cluster.wait(f"block {said['block']} everywhere", probe)
+    address: str = said["contract"]
+    return address
+
+
+def privacy_key(cluster: Cluster, member: str) -> str:
+    """The key by which private transactions name a member."""
+    status, said = cluster.asked(f"{member}-1-0", f"{member}-privacy-1", "http://127.0.0.1:9101/keys")
+    assert status == 200, said
+    key: str = json.loads(said)["keys"][0]["key"]
+    return key
