@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import failover, footprint, notarising, privacy, privacy_managers, start
+from benchmarks import failover, footprint, kubernetes, notarising, privacy, privacy_managers, start
 from tests.support.consortium import Consortium, demo_specification
 from tests.support.ports import port_block
 
@@ -25,6 +25,8 @@ def main() -> None:
     """Run the benchmarks named on the command line, or all."""
     wanted = sys.argv[1:] or ["managers", "start", *SHARED]
     rows: list[tuple[str, str, str]] = privacy_managers.measure() if "managers" in wanted else []
+    # Only when it is asked for: it needs root, and packages that the others do not.
+    rows += kubernetes.measure() if "kubernetes" in wanted else []
     with tempfile.TemporaryDirectory(prefix="muniment-bench-") as folder, port_block() as base:
         consortium = Consortium(Path(folder), demo_specification(base))
         try:
