@@ -33,7 +33,12 @@ def servers(lab: Lab) -> Iterator[None]:
     lab.apply([service("echo", clusterIP="None", publishNotReadyAddresses=True), service("door"), stateful_set()])
     lab.kubectl("-n", PLACE, "rollout", "status", "statefulset/echo", f"--timeout={SECONDS}s")
     yield
+    used = {server: pod(lab, server)["spec"]["nodeName"] for server in SERVERS}
+    volumes = {server: lab.get("-n", PLACE, "pvc", f"data-{server}")["spec"]["volumeName"] for server in SERVERS}
     lab.kubectl("delete", "namespace", PLACE, f"--timeout={SECONDS}s")
+    for server, name in volumes.items():
+        lab.kubectl("delete", "pv", name)
+        lab.make_volume(lab.node(used[server]), name)
 
 
 def test_every_node_is_ready(lab: Lab) -> None:

@@ -104,10 +104,8 @@ class Node:
                 yield group
 
     def _cleared(self) -> None:
-        for group in self._groups():
-            own = group / self.name
-            if not own.exists():
-                continue
+        # Also where no limits are set: containers have groups in every hierarchy.
+        for own in CGROUPS.glob(f"*/{self.name}"):
             for inner in sorted((path for path in own.rglob("*") if path.is_dir()), reverse=True):
                 _remove(inner)
             _remove(own)
