@@ -30,8 +30,7 @@ def lab() -> Iterator[Lab]:
     """Three nodes, with our images and empty volumes."""
     lab = free_lab()
     try:
-        lab.up()
-        lab.load(Builder().build().values())
+        lab.up(Builder().build().values())
         lab.volumes(VOLUMES)
         yield lab
     finally:

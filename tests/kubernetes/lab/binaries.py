@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -160,6 +161,8 @@ def _digest() -> str:
 
 def main() -> None:
     """Build with progress on standard error."""
+    # As an exception, at which the compilers are ended too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("kubernetes: told to end"))
     try:
         with progress.listener() as listener:
             place = binaries(listener)

@@ -40,7 +40,6 @@ def main(description: Path) -> None:
     mount_all(node, place)
     keep(place, "containerd", ["containerd", "--config", str(place / "containerd.toml")])
     until(lambda: succeeds(["ctr", "version"]))
-    import_images(node["images"], place)
     until(lambda: answers(node["api_address"], node["api_port"]))
     kubelet = (node["kubelet"], f"--config={place / 'kubelet.json'}", f"--kubeconfig={node['kubeconfig']}")
     labels = f"topology.kubernetes.io/zone={node['zone']},topology.kubernetes.io/region=lab"
@@ -78,17 +77,6 @@ def mount_all(node: dict[str, Any], place: Path) -> None:
         stand_in = sysctls / name.replace("/", ".")
         stand_in.write_text(f"{value}\n")
         mount("--bind", str(stand_in), f"/proc/sys/{name}")
-
-
-def import_images(archives: Sequence[str], place: Path) -> None:
-    """Import what the node lacks: each archive once."""
-    for archive in archives:
-        done = place / f"{Path(archive).name}.imported"
-        if not done.exists():
-            with (place / "import.log").open("ab") as log:
-                command = ["ctr", "-n", "k8s.io", "images", "import", archive]
-                subprocess.run(command, check=True, stdout=log, stderr=log)
-            done.touch()
 
 
 def keep(place: Path, name: str, command: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from muniment.kernel.waiting import NotYetError, wait_blocking
-from tests.kubernetes.lab import addons, archives, certificates, control_plane, enforcement, network
+from tests.kubernetes.lab import addons, archives, certificates, control_plane, enforcement, network, store
 from tests.kubernetes.lab.node import PAUSE_IMAGE, Node
 from tests.kubernetes.lab.processes import Processes, in_network, run
 from tests.kubernetes.lab.settings import API_PORT, Settings
@@ -34,9 +34,7 @@ class Lab:
         self.settings = settings
         self._processes = Processes(settings.records, settings.logs)
         self._lock = FileLock(settings.lock)
-        self._pause, self._coredns = settings.folder / "pause.tar", settings.folder / "coredns.tar"
-        images = (self._pause, self._coredns)
-        self.nodes = [Node(settings, number, self._processes, images) for number in settings.numbers]
+        self.nodes = [Node(settings, number, self._processes) for number in settings.numbers]
 
     def take(self) -> bool:
         """Whether it is ours now until `down`: nobody else uses a lab of this folder."""
@@ -46,8 +44,8 @@ class Lab:
             return False
         return True
 
-    def up(self) -> None:
-        """Start everything, and wait until nodes and names are there.
+    def up(self, images: Iterable[Path] = ()) -> None:
+        """Start everything, with the images of these archives on all nodes, and wait until nodes and names are there.
 
         What a killed process left of a lab of this folder and prefix is removed first.
         """
@@ -61,10 +59,13 @@ class Lab:
         certificates.make(settings)
         network.make(settings)
         control_plane.start_api(settings, self._processes)
-        archives.write(self._pause, PAUSE_IMAGE, settings.binaries / "pause")
-        archives.write(self._coredns, addons.DNS_IMAGE, settings.binaries / "coredns")
+        own = (
+            archives.write(settings.folder / "pause.tar", PAUSE_IMAGE, settings.binaries / "pause"),
+            archives.write(settings.folder / "coredns.tar", addons.DNS_IMAGE, settings.binaries / "coredns"),
+        )
+        images_of_all = store.fill(settings, self._processes, (*own, *images))
         for node in self.nodes:
-            node.prepare()
+            node.prepare(images_of_all)
             node.start()
         self.wait("the API server", lambda: self.kubectl("get", "--raw", "/readyz"), UP_SECONDS)
         control_plane.start_controllers(settings, self._processes)
@@ -107,7 +108,7 @@ class Lab:
         return next(node for node in self.nodes if node.name == name)
 
     def load(self, images: Iterable[Path]) -> None:
-        """Import archives into all nodes."""
+        """Import archives into all nodes, when they run already."""
         images = list(images)
 
         def into(node: Node) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from muniment.kernel.encoding import pretty_json
 from muniment.kernel.waiting import NotYetError, wait_blocking
-from tests.kubernetes.lab import boot, network
+from tests.kubernetes.lab import boot, network, store
 from tests.kubernetes.lab.processes import Processes, first_child, in_network, run
 from tests.kubernetes.lab.settings import API_PORT, DOMAIN, Settings
 
@@ -20,29 +20,28 @@ CLEAN_SECONDS = 20
 
 
 class Node:
-    """Node number `number` (from 1 on). `archives` are imported when it boots for the first time."""
+    """Node number `number` (from 1 on)."""
 
-    def __init__(self, settings: Settings, number: int, processes: Processes, archives: Sequence[Path]) -> None:
+    def __init__(self, settings: Settings, number: int, processes: Processes) -> None:
         self._settings = settings
         self._number = number
         self._processes = processes
-        self._archives = archives
         self.name = settings.node(number)
         self.place = settings.place(number)
 
-    def prepare(self) -> None:
-        """Write its configuration."""
+    def prepare(self, images: Path) -> None:
+        """Write its configuration, and give it a store with these images."""
         for name in ("kubelet", "cni", "pods", "containers", "networks", "volumes"):
             (self.place / name).mkdir(parents=True)
-        store = self._settings.in_memory / self.name
-        store.mkdir()
+        own = self._settings.in_memory / self.name
+        store.give(images, own)
         (self.place / "resolv.conf").touch()
         (self.place / "containerd.toml").write_text(_CONTAINERD)
         for name, document in (
             ("networks/10-pods.conflist", self._pod_network()),
             ("kubelet.json", self._kubelet()),
             ("proxy.json", self._proxy()),
-            ("node.json", self._description(store)),
+            ("node.json", self._description(own)),
         ):
             (self.place / name).write_text(pretty_json(document))
 
@@ -86,7 +85,7 @@ class Node:
 
     def load(self, archive: Path) -> None:
         """Import the images of an archive."""
-        self.run("ctr", "-n", "k8s.io", "images", "import", archive)
+        self.run("ctr", "-n", store.NAMESPACE, "images", "import", archive)
 
     def volume(self, name: str) -> Path:
         """Directory of a volume, as the host sees it."""
@@ -105,21 +104,18 @@ class Node:
                 yield group
 
     def _cleared(self) -> None:
-        for group in self._groups():
-            own = group / self.name
-            if not own.exists():
-                continue
+        # Also where no limits are set: containers have groups in every hierarchy.
+        for own in CGROUPS.glob(f"*/{self.name}"):
             for inner in sorted((path for path in own.rglob("*") if path.is_dir()), reverse=True):
                 _remove(inner)
             _remove(own)
 
-    def _description(self, store: Path) -> dict[str, Any]:
+    def _description(self, images: Path) -> dict[str, Any]:
         settings = self._settings
         return {
             "name": self.name,
             "place": str(self.place),
-            "image_store": str(store),
-            "images": [str(path) for path in self._archives],
+            "image_store": str(images),
             "address": settings.node_address(self._number),
             "zone": f"zone-{self._number}",
             "api_address": settings.api_address,
