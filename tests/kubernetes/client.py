@@ -36,7 +36,7 @@ class Load:
         """End it; `sent` transactions, `failed` requests with their causes, `gap`: the longest time without a block."""
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)
-            assert self._process.wait(END_SECONDS) == 0
-            self._process = None
+            process, self._process = self._process, None
+            assert process.wait(END_SECONDS) == 0
         found: dict[str, Any] = json.loads(self.report.read_text())
         return found

@@ -15,6 +15,7 @@ from eth_account import Account
 
 INTERVAL_SECONDS = 0.2
 ANSWER_SECONDS = 15.0
+CONNECT_SECONDS = 1.0
 
 
 async def send(url: str) -> dict[str, Any]:
@@ -23,7 +24,7 @@ async def send(url: str) -> dict[str, Any]:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     failed: list[str] = []
     account, nonce, head, since, gap = Account.create(), 0, 0, time.monotonic(), 0.0
-    async with httpx2.AsyncClient(timeout=ANSWER_SECONDS) as client:
+    async with httpx2.AsyncClient(timeout=httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)) as client:
 
         async def call(method: str, *params: Any) -> Any:
             body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
