@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,9 +61,12 @@ class FakeTarget:
         if self.in_the_way:
             raise InputError(self.in_the_way)
 
-    def apply(self, topology: Topology) -> None:
+    def pending(self, topology: Topology) -> dict[str, tuple[str, ...]]:
+        return {one.name: (one.name,) for one in topology.workloads if one.name not in self.running}
+
+    def apply(self, topology: Topology, only: Collection[str] | None = None) -> None:
         self.calls.append("apply")
-        self.running = {workload.name for workload in topology.workloads}
+        self.running |= {workload.name for workload in topology.workloads if only is None or workload.name in only}
 
     def refresh(self, topology: Topology) -> None:
         del topology

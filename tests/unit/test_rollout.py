@@ -1,0 +1,82 @@
+"""A rolling change goes unit by unit, stops at the first that does not become fit, and goes on when repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import pytest
+
+from muniment.kernel.errors import WaitTimeoutError
+from muniment.operate.rollout import Rollout
+from muniment.operate.status import Status
+from muniment.topology.model import Topology
+from tests.unit.deployments import FakeTarget, deployment, status
+
+pytestmark = pytest.mark.anyio
+
+NODES = ("alpha-1", "alpha-2", "alpha-3", "beta-1")
+
+
+class Changing(FakeTarget):
+    """Nodes run an old version; `broken` ones never become fit after their change."""
+
+    def __init__(self, *broken: str) -> None:
+        super().__init__()
+        self.old = list(NODES)
+        self.changed: list[tuple[str, ...]] = []
+        self.broken = set(broken)
+
+    def pending(self, topology: Topology) -> dict[str, tuple[str, ...]]:
+        del topology
+        return {name: (name,) for name in self.old}
+
+    def apply(self, topology: Topology, only: Collection[str] | None = None) -> None:
+        del topology
+        changed = tuple(name for name in self.old if only is None or name in only)
+        if changed:
+            self.changed.append(changed)
+        self.old = [name for name in self.old if name not in changed]
+
+    async def status(self) -> Status:
+        away = {name for group in self.changed for name in group} & self.broken
+        return status(dict.fromkeys(away, "it ended"))
+
+
+def rollout(target: Changing, notes: list[tuple[str, str]] | None = None) -> Rollout:
+    return Rollout(
+        topology=deployment().topology,
+        target=target,
+        observe=target.status,
+        unit_seconds=0.5,
+        note=lambda unit, state: None if notes is None else notes.append((unit, state)),
+    )
+
+
+async def test_one_after_the_other() -> None:
+    target, notes = Changing(), list[tuple[str, str]]()
+    await rollout(target, notes).run()
+    assert target.changed == [(name,) for name in NODES]
+    assert notes == [(name, state) for name in NODES for state in ("begin", "end")]
+
+
+async def test_it_stops_at_the_first_that_does_not_become_fit_and_goes_on_when_repeated() -> None:
+    target = Changing("alpha-2")
+    with pytest.raises(WaitTimeoutError, match=r"alpha-2 being fit after its change.*it ended.*nothing after it"):
+        await rollout(target).run()
+    assert target.changed == [("alpha-1",), ("alpha-2",)]
+    with pytest.raises(WaitTimeoutError, match="alpha-3 is not changed yet: alpha-2 is not ready"):
+        await rollout(target).run()
+    assert target.changed == [("alpha-1",), ("alpha-2",)]
+    # The specification was corrected: what does not serve is changed at once.
+    target.broken = set()
+    target.old.insert(0, "alpha-2")
+    await rollout(target).run()
+    assert sorted(target.changed[2:]) == [("alpha-2",), ("alpha-3",), ("beta-1",)]
+
+
+async def test_what_is_out_is_changed_at_once() -> None:
+    target = Changing("alpha-1", "alpha-2")
+    target.changed = [("alpha-1", "alpha-2")]
+    with pytest.raises(WaitTimeoutError):
+        await rollout(target).run()
+    assert target.changed[1] == ("alpha-1", "alpha-2")
