@@ -9,12 +9,12 @@ Other operators' projects come in at ports of the host, which are counted as on 
 from __future__ import annotations
 
 from ipaddress import IPv4Network
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from muniment.identity.model import Endpoint
 from muniment.kernel.errors import InputError
 from muniment.spec.model import Consortium
-from muniment.targets.containers.ports import PORTS, ROOT, kind_of
+from muniment.targets.containers.ports import PORTS, ContainerPlaces, kind_of
 from muniment.targets.loopback import LoopbackAddresses
 from muniment.topology.database import on_servers
 
@@ -32,7 +32,7 @@ PUBLISHED = {
 """Ports that other members come in at, by kind of workload."""
 
 
-class ComposeAddresses:
+class ComposeAddresses(ContainerPlaces):
     """The `Addresses` of the compose target. Raises `InputError` when the network is too small."""
 
     def __init__(self, spec: Consortium) -> None:
@@ -67,18 +67,6 @@ class ComposeAddresses:
     def published(self, workload: str, port: str) -> Endpoint:
         """The host's address and port at which other members reach this port, where the host has one."""
         return Endpoint(host=self._host or "127.0.0.1", port=self._outside.listen(workload, port).port)
-
-    def config(self, workload: str) -> PurePosixPath:
-        """/muniment/config/WORKLOAD."""
-        return ROOT / "config" / workload
-
-    def data(self, workload: str) -> PurePosixPath:
-        """/muniment/data/WORKLOAD."""
-        return ROOT / "data" / workload
-
-    def run(self, workload: str) -> PurePosixPath:
-        """/muniment/run/WORKLOAD."""
-        return ROOT / "run" / workload
 
 
 class OutsideAddresses:

@@ -36,3 +36,19 @@ def kind_of(workload: str) -> str:
     if match is None or kind not in PORTS:
         raise KeyError(workload)
     return kind
+
+
+class ContainerPlaces:
+    """The directories of `topology.model.Addresses`, the same in every container."""
+
+    def config(self, workload: str) -> PurePosixPath:
+        """/muniment/config/WORKLOAD."""
+        return ROOT / "config" / workload
+
+    def data(self, workload: str) -> PurePosixPath:
+        """/muniment/data/WORKLOAD."""
+        return ROOT / "data" / workload
+
+    def run(self, workload: str) -> PurePosixPath:
+        """/muniment/run/WORKLOAD."""
+        return ROOT / "run" / workload

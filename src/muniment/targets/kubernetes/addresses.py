@@ -8,12 +8,11 @@ pod. Within a pod the Service's name means the pod itself (`pods.host_aliases`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 
 from muniment.identity.model import Endpoint
 from muniment.spec.kubernetes import Outside
 from muniment.spec.model import Consortium
-from muniment.targets.containers.ports import PORTS, ROOT, kind_of
+from muniment.targets.containers.ports import PORTS, ContainerPlaces, kind_of
 from muniment.topology.database import on_servers
 
 ANY = "0.0.0.0"  # noqa: S104 - a pod's ports are guarded by network policies
@@ -32,7 +31,7 @@ def pod_of(workload: str) -> str:
     return f"{member}-peer-{number}" if kind in _PEER_POD else workload
 
 
-class KubernetesAddresses:
+class KubernetesAddresses(ContainerPlaces):
     """The `Addresses` of the Kubernetes target: pure, from the specification."""
 
     def __init__(self, spec: Consortium) -> None:
@@ -50,18 +49,6 @@ class KubernetesAddresses:
         if (kind_of(workload), port) == ("gateway", "privacy"):
             host = self._outside.addresses.get(workload, host)
         return Endpoint(host=host, port=PORTS[kind_of(workload)][port])
-
-    def config(self, workload: str) -> PurePosixPath:
-        """/muniment/config/WORKLOAD."""
-        return ROOT / "config" / workload
-
-    def data(self, workload: str) -> PurePosixPath:
-        """/muniment/data/WORKLOAD."""
-        return ROOT / "data" / workload
-
-    def run(self, workload: str) -> PurePosixPath:
-        """/muniment/run/WORKLOAD."""
-        return ROOT / "run" / workload
 
 
 class OutsideAddresses:
