@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,17 @@ SPECIFICATION = {
 class NotaryProcess:
     """One notary; kill it, start it again, it goes on with the same volume."""
 
-    def __init__(self, root: Path, port: int, chain: Chain, peers: Peers, **batch: Any) -> None:
+    def __init__(
+        self,
+        root: Path,
+        port: int,
+        chain: Chain,
+        peers: Peers,
+        *,
+        further: Mapping[str, Any] | None = None,
+        **batch: Any,
+    ) -> None:
+        root.mkdir(parents=True, exist_ok=True)
         self.url = f"http://127.0.0.1:{port}"
         self.data = root / "notary"
         self.log = root / "notary.log"
@@ -59,6 +70,7 @@ class NotaryProcess:
             "cluster_password_file": str(password),
             "replication": {"min": 2, "max": 3},
             "batch": batch,
+            **(further or {}),
         }
         self._config = root / "notary.json"
         self._config.write_text(json.dumps(settings))
