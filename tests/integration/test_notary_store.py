@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from muniment.kernel.errors import PermanentError
+from muniment.notary.errors import NumberTakenError
 from muniment.notary.store import Store, open_store
 from muniment.notary.values import Anchor, NewBatch, NewFile, NewRequest, Outbox, Place, State, file_id
 from tests.support.databases import PASSWORD
@@ -64,7 +65,7 @@ async def test_a_file_is_in_one_batch_only(store: Store) -> None:
     await store.add_batch(batch(1, 3), ids)
     with pytest.raises(PermanentError, match="another batch"):
         await store.add_batch(batch(2, 1), ids[:1])
-    with pytest.raises(PermanentError):
+    with pytest.raises(NumberTakenError):
         await store.add_batch(batch(1, 0), [])
     assert await store.last_batch() == (1, bytes(32))
     assert [b.fixed for b in await store.batches_in(State.BATCHED)] == [batch(1, 3)]

@@ -15,6 +15,7 @@ from muniment.kernel.waiting import NotYetError, wait_for
 from muniment.notary.batches import directory_of
 from muniment.notary.intake import take_raw
 from muniment.notary.receipts import Material, Receipts
+from muniment.notary.replica import ALONE
 from muniment.notary.service import Doors, Notary
 from muniment.notary.settings import BatchSettings
 from muniment.notary.spool import Spool
@@ -154,14 +155,19 @@ def cut(material: Material) -> str:
 
 
 class Rig:
-    """The same database, spool, IPFS and chain for one notary after the other."""
+    """The same database, spool, IPFS and chain for one notary after the other.
 
-    def __init__(self, folder: Path, **batch: Any) -> None:
+    With `beside`, the database, IPFS and the chain are those of another rig; both need a `replica` name then.
+    """
+
+    def __init__(self, folder: Path, *, replica: str = ALONE, beside: Rig | None = None, **batch: Any) -> None:
         self.folder = folder
+        self.replica = replica
+        self.database = beside.database if beside else folder
         self.settings = BatchSettings(**{"window_seconds": 0.02, **batch})
-        self.ledger = FakeLedger()
+        self.ledger = beside.ledger if beside else FakeLedger()
         self.crashes = Crashes()
-        self.contents: dict[str, dict[str, bytes]] = {}
+        self.contents: dict[str, dict[str, bytes]] = beside.contents if beside else {}
         self.notary: Notary
         self.store: Any
         self.content: Guarded
@@ -170,7 +176,7 @@ class Rig:
     async def start(self, *, crash_at: int | None = None) -> None:
         """A new notary on what the last one left."""
         self.crashes = Crashes(crash_at)
-        real_store = open_store("sqlite", None, self.folder)
+        real_store = open_store("sqlite", None, self.database, self.replica)
         self._close = real_store.close
         self.store = Guarded(real_store, WRITES, self.crashes)
         self.spool = Spool(self.folder / "spool")
@@ -179,12 +185,23 @@ class Rig:
         self.content = Guarded(fake, ("store",), self.crashes)
         self.chain = Guarded(self.ledger, ("send",), self.crashes)
         doors = Doors(self.store, self.content, self.chain, statement, lambda: self.clock())
-        self.notary = Notary(doors, Receipts(self.store, cut), self.spool, self.settings, "net/alpha", self.folder)
+        receipts = Receipts(self.store, cut)
+        alone = self.replica == ALONE
+        self.notary = Notary(doors, receipts, self.spool, self.settings, "net/alpha", self.folder, alone=alone)
         await self.notary.start()
 
     async def stop(self) -> None:
         await self.notary.stop()
         await self._close()
+
+    async def kill(self) -> None:
+        """`stop` without what a notary that is killed cannot do any more."""
+
+        async def nothing() -> None:
+            return
+
+        self.store.resign = nothing
+        await self.stop()
 
     async def upload(self, contents: Sequence[bytes], key: str | None = None) -> list[FileView]:
         """Upload files, each named by its position; a crash before the answer is a `Crash` here."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from muniment.notary.values import (
@@ -28,6 +28,15 @@ class BatchStore(Protocol):
 
     async def migrate(self) -> None:
         """Make it usable by this version."""
+
+    async def adopt(self, segments: Collection[int]) -> int:
+        """Take over what the notary with these spool segments accepted while it was the only one; how many files."""
+
+    async def lead(self, *, renew_only: bool = False) -> bool:
+        """Ask for the lease to anchor, or renew it; whether this notary has it."""
+
+    async def resign(self) -> None:
+        """Let another notary have the lease at once."""
 
     async def ping(self) -> None:
         """Ask for a constant."""
@@ -69,19 +78,19 @@ class BatchStore(Protocol):
         """One batch."""
 
     async def batches_in(self, state: State) -> list[Batch]:
-        """All batches of a state, oldest first."""
+        """The batches of a state, oldest first: all, but of those that are not stored only this notary's."""
 
     async def counts(self) -> Counts:
         """Files and batches by state."""
 
     async def add_batch(self, batch: NewBatch, identifiers: Sequence[str]) -> None:
-        """Fix a batch."""
+        """Fix a batch. Raises `NumberTakenError` when another notary fixed one with its number."""
 
     async def set_stored(self, number: int, holders: Sequence[str]) -> None:
         """The content of a batch is pinned."""
 
     async def set_outbox(self, number: int, outbox: Outbox) -> None:
-        """Keep a signed transaction before it is sent."""
+        """Keep a signed transaction before it is sent. Raises `LostLeaseError`, as what follows does."""
 
     async def set_anchored(self, number: int, anchor: Anchor) -> None:
         """The chain holds the batch."""

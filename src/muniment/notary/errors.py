@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from muniment.kernel.errors import InputError, PermanentError
+from muniment.kernel.errors import InputError, PermanentError, TemporaryError
 
 
 class RefusedUploadError(InputError):
@@ -22,3 +22,11 @@ class UnknownFileError(PermanentError):
 
 class StuckBatchError(PermanentError):
     """A batch cannot go on as it is; its cause is kept with it, others go on."""
+
+
+class NumberTakenError(TemporaryError):
+    """Another notary of the member formed the batch with this number a moment before."""
+
+
+class LostLeaseError(TemporaryError):
+    """Another notary of the member anchors by now; nothing was written."""

@@ -10,6 +10,7 @@ from typing import Final
 from muniment.kernel.errors import MunimentError
 from muniment.notary.batches import FIRST_PREVIOUS, Place, form, within
 from muniment.notary.doors import BatchStore, Clock
+from muniment.notary.errors import NumberTakenError
 from muniment.notary.settings import BatchSettings
 from muniment.notary.values import State
 
@@ -96,6 +97,8 @@ class Forming:
             await self._due()
             try:
                 await self.form_one()
+            except NumberTakenError as error:
+                _log.info("a batch is formed anew", extra={"cause": str(error)})
             except MunimentError as error:
                 _log.warning("no batch could be formed", extra={"cause": str(error)})
                 await self._count_again()

@@ -2,29 +2,51 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import secrets
 from pathlib import Path
 from typing import Final
 
 from muniment.kernel.errors import InputError
-from muniment.kernel.files import make_private_directory, unwritable, write_atomically
+from muniment.kernel.files import make_private_directory, sync_directory, unwritable, write_atomically
 
 NAME_FILE: Final = "replica"
-_BYTES = 8
+ALONE: Final = ""
+"""The name of a notary that never shared its database."""
+
+_BYTES: Final = 8
+_NAME: Final = re.compile(rb"[0-9a-f]{%d}" % (2 * _BYTES))
 
 
-def replica_name(data_dir: Path) -> str:
-    """The name of the notary with this volume, made at its first start. Raises `InputError`."""
+def replica_name(data_dir: Path, *, shared: bool) -> str:
+    """The name of the notary with this volume; made at the first start of one that shares its database.
+
+    A volume keeps its name for good, also when its notary is the only one again: its files are found by it. Raises
+    `InputError` when the name cannot be read or written.
+    """
     path = data_dir / NAME_FILE
     try:
-        if path.exists():
-            name = path.read_text(encoding="ascii").strip()
-            if len(name) != 2 * _BYTES:
-                raise InputError(f"{path} is damaged: restore it, the files in the spool beside it are found by it")
-            return name
-        make_private_directory(data_dir)
-        name = secrets.token_hex(_BYTES)
-        write_atomically(path, f"{name}\n".encode())
-    except (OSError, UnicodeDecodeError) as error:
-        raise unwritable(path, error) if isinstance(error, OSError) else InputError(f"{path} is damaged") from error
-    return name
+        if not path.exists():
+            if not shared:
+                return ALONE
+            _make(path)
+        name = path.read_bytes().strip()
+    except OSError as error:
+        raise unwritable(path, error) from error
+    if not _NAME.fullmatch(name):
+        raise InputError(f"{path} is damaged: restore it, the files in the spool beside it are found by it")
+    return name.decode()
+
+
+def _make(path: Path) -> None:
+    """Of two that start on one volume at once, both take the same name; the second then waits for the first to end."""
+    make_private_directory(path.parent)
+    name = secrets.token_hex(_BYTES)
+    beside = path.with_name(f".{NAME_FILE}.{name}")
+    write_atomically(beside, f"{name}\n".encode())
+    with contextlib.suppress(FileExistsError):
+        os.link(beside, path)
+    beside.unlink()
+    sync_directory(path.parent)

@@ -25,7 +25,7 @@ from muniment.notary.cutting import receipt_cut
 from muniment.notary.ledger import Ledger, load_account
 from muniment.notary.readiness import Check, Readiness
 from muniment.notary.receipts import Receipts
-from muniment.notary.replica import replica_name
+from muniment.notary.replica import ALONE, replica_name
 from muniment.notary.service import Doors, Notary
 from muniment.notary.settings import Listen, PeerSettings, Settings
 from muniment.notary.spool import Spool
@@ -114,7 +114,7 @@ def _bound(listen: Listen) -> socket.socket:
 
 @contextlib.asynccontextmanager
 async def _running(settings: Settings) -> AsyncIterator[tuple[Notary, Readiness]]:
-    replica = replica_name(settings.data_dir) if settings.replicas > 1 else ""
+    replica = replica_name(settings.data_dir, shared=settings.replicas > 1)
     store = open_store(settings.database.url, settings.database_password(), settings.data_dir, replica)
     spool = Spool(settings.data_dir / SPOOL)
     async with contextlib.AsyncExitStack() as stack:
@@ -142,7 +142,7 @@ async def _running(settings: Settings) -> AsyncIterator[tuple[Notary, Readiness]
             settings.batch,
             settings.origin,
             settings.data_dir,
-            alone=settings.replicas == 1,
+            alone=replica == ALONE,
         )
         readiness = Readiness(
             {"database": store.ping, "gateway": chain.block_number, "contract": ledger.check},

@@ -20,12 +20,13 @@ from muniment.notary.doors import BatchStore, Clock, ContentStore, Ledger
 from muniment.notary.errors import UnknownFileError
 from muniment.notary.forming import Forming, InFlight
 from muniment.notary.intake import Arrivals, Draft, Upload
+from muniment.notary.leasing import Leading
 from muniment.notary.metrics import Metrics
 from muniment.notary.progress import RECHECK_SECONDS, Progress, wait_for_state
 from muniment.notary.receipts import Receipts
 from muniment.notary.settings import BatchSettings
 from muniment.notary.spool import Spool
-from muniment.notary.stages import Stage, Storing
+from muniment.notary.stages import SHARED_SECONDS, Stage, Storing
 from muniment.notary.values import Batch, FileView, State, now_ms
 
 DATABASE_SECONDS: Final = 60.0
@@ -33,9 +34,6 @@ DATABASE_SECONDS: Final = 60.0
 
 LOCK_SECONDS: Final = 10.0
 """How long the start waits for a predecessor that is still stopping."""
-
-SHARED_SECONDS: Final = 1.0
-"""Where several notaries share a database, each looks so often at what the others did."""
 
 _LOCK_NAME = "lock"
 _log = logging.getLogger(__name__)
@@ -81,8 +79,8 @@ class Notary:
         storing = Storing(doors.store, doors.content, spool, self._moved)
         anchoring = Anchoring(doors.store, doors.ledger, self._moved)
         self.storing = Stage(doors.store, State.BATCHED, storing, in_flight, doors.clock)
-        look = None if alone else SHARED_SECONDS
-        self.anchoring = Stage(doors.store, State.STORED, anchoring, in_flight, doors.clock, look_seconds=look)
+        self._leading = None if alone else Leading(doors.store, lambda: self.anchoring.wake())
+        self.anchoring = Stage(doors.store, State.STORED, anchoring, in_flight, doors.clock, self._leading)
         self._tasks: list[asyncio.Task[None]] = []
         self.failed: asyncio.Future[None] | None = None
 
@@ -97,7 +95,10 @@ class Notary:
         await self.forming.count()
         _log.info("notary started", extra={"unstored_files": sum(unstored.values()), "freed_bytes": freed})
         self.failed = asyncio.get_running_loop().create_future()
-        for work in (self._acceptor.run, self.forming.run, self.storing.run, self.anchoring.run):
+        parts = [self._acceptor.run, self.forming.run, self.storing.run, self.anchoring.run]
+        if self._leading is not None:
+            parts.append(self._leading.run)
+        for work in parts:
             task = asyncio.create_task(work(), name=work.__qualname__)
             task.add_done_callback(self._ended)
             self._tasks.append(task)
@@ -108,6 +109,8 @@ class Notary:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
+        if self._leading is not None:
+            await self._leading.end()
         self._spool.close()
         if self._lock is not None:
             os.close(self._lock)
@@ -161,6 +164,7 @@ class Notary:
     async def _open_store(self) -> Mapping[int, int]:
         try:
             await self._store.migrate()
+            await self._store.adopt(await asyncio.to_thread(self._spool.segments))
             return await self._store.unstored_by_segment()
         except TemporaryError as error:
             raise NotYetError(str(error)) from error

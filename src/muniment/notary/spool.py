@@ -99,6 +99,10 @@ class Spool:
                 path.unlink()
         return freed
 
+    def segments(self) -> set[int]:
+        """Numbers of all segments on disk. Blocking."""
+        return {int(path.stem) for path in self._directory.glob(f"*{_SUFFIX}")}
+
     def new_segment(self) -> Segment:
         """A segment of its own, whose name is durable. Blocking. Raises `DiskFullError`."""
         self._last_number = max(time.time_ns(), self._last_number + 1)

@@ -14,13 +14,18 @@ from typing import Final
 
 from muniment.kernel.errors import MunimentError, TemporaryError
 from muniment.notary.doors import BatchStore, Clock, ContentStore
+from muniment.notary.errors import LostLeaseError
 from muniment.notary.forming import InFlight, first_of
+from muniment.notary.leasing import Leading
 from muniment.notary.spool import Spool
 from muniment.notary.values import Batch, State
 
 FIRST_DELAY_SECONDS: Final = 0.5
 LONGEST_TEMPORARY_SECONDS: Final = 5.0
 """Between two tries of what may work at any moment."""
+
+SHARED_SECONDS: Final = 0.5
+"""Where several notaries share a database, each looks so often at what the others did."""
 
 LONGEST_PERMANENT_SECONDS: Final = 300.0
 """Between two tries of what needs an operator."""
@@ -31,7 +36,10 @@ Work = Callable[[Batch], Awaitable[None]]
 
 
 class Stage:
-    """Works on batches of one state, the oldest due one first, until it is cancelled."""
+    """Works on batches of one state, the oldest due one first, until it is cancelled.
+
+    With `leading`, batches are those of all notaries that share the database, and the one that leads works on them.
+    """
 
     def __init__(
         self,
@@ -40,15 +48,14 @@ class Stage:
         work: Work,
         in_flight: InFlight,
         clock: Clock,
-        *,
-        look_seconds: float | None = None,
+        leading: Leading | None = None,
     ) -> None:
         self._store = store
         self._state = state
         self._work = work
         self._in_flight = in_flight
         self._clock = clock
-        self._look_seconds = look_seconds
+        self._leading = leading
         self._news = asyncio.Event()
         self.failures = 0
 
@@ -67,17 +74,31 @@ class Stage:
                 seconds = FIRST_DELAY_SECONDS
             if seconds != 0:
                 # Of what other notaries leave behind nobody tells.
-                known = [one for one in (seconds, self._look_seconds) if one is not None]
-                await first_of(min(known, default=None), self._news)
+                look = None if self._leading is None else SHARED_SECONDS
+                await first_of(min((one for one in (seconds, look) if one is not None), default=None), self._news)
 
     async def step(self) -> float | None:
         """Work on one batch. Returns the seconds until the next is due: 0 at once, `None` when there is none.
 
         Raises what the store raises; a failure of the work itself is kept with the batch.
         """
+        leading = self._leading
+        if leading is None:
+            return await self._step(works=True)
+        # Set before the batches are read: what is read belongs to the term.
+        leading.busy = leading()
+        try:
+            return await self._step(works=leading.busy)
+        except LostLeaseError as error:
+            _log.info("a step was left to another notary", extra={"cause": str(error)})
+            return None
+        finally:
+            leading.busy = False
+
+    async def _step(self, *, works: bool) -> float | None:
         batches = await self._store.batches_in(self._state)
         self._in_flight.set(self._state, len(batches))
-        if not batches:
+        if not (batches and works):
             return None
         now = self._clock()
         due = [batch for batch in batches if batch.retry_at <= now]
@@ -87,6 +108,8 @@ class Stage:
         batch = min(due, key=lambda b: (b.attempts > 0, b.retry_at, b.fixed.number))
         try:
             await self._work(batch)
+        except LostLeaseError:
+            raise
         except MunimentError as error:
             await self._failed(batch, error)
         return 0

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from sqlalchemy.engine import Connection
 
 from muniment.database.engine import Database, open_database, ping
 from muniment.database.migration import Revisions, migrate
 from muniment.notary import store_batches, store_files, store_leases
+from muniment.notary.replica import ALONE
 from muniment.notary.values import (
     Anchor,
     Backlog,
@@ -28,24 +31,18 @@ SQLITE_FILE: Final = "notary.sqlite"
 REVISIONS: Final = Revisions("notary", Path(__file__).parent / "migrations", "0002", "alembic_version")
 
 
-LEASE_SECONDS: Final = 6.0
-"""A replica that did not renew its lease for so long has lost it."""
-
-ANCHORING: Final = "anchoring"
-
-
 class Store:
     """The notary's database. Every method raises `TemporaryError` while it is away and `DiskFullError` without room.
 
     Several notaries of a member may share it, each with a `replica` name of its own: a file is batched and stored by
     the one whose spool holds it, and batches are anchored by the one that has the lease, whoever formed them. An
-    empty name is that of an only notary, which needs no lease.
+    only notary (`replica.ALONE`) needs no lease.
     """
 
-    def __init__(self, database: Database, replica: str = "") -> None:
+    def __init__(self, database: Database, replica: str = ALONE) -> None:
         self._database = database
         self._replica = replica
-        self._leads_until = 0.0
+        self._term = 0
 
     async def migrate(self) -> None:
         """Bring the tables to this version's form; repeatable, and safe when two start at once."""
@@ -54,6 +51,27 @@ class Store:
     async def close(self) -> None:
         """Close the connections."""
         await self._database.close()
+
+    async def adopt(self, segments: Collection[int]) -> int:
+        """Take over what the notary with these spool segments accepted while it was the only one; how many files."""
+        if self._replica == ALONE:
+            return 0
+        return await self._database.write(store_files.adopt, segments, self._replica)
+
+    async def lead(self, *, renew_only: bool = False) -> bool:
+        """Ask for the lease to anchor, or renew it; whether this notary has it. With `renew_only` it is not taken from
+        another one, nor after one."""
+        if self._replica == ALONE:
+            return True
+        term = await self._database.write(store_leases.take, self._replica, self._term, renew_only=renew_only)
+        # The old one is kept when it is lost: what was begun under it finds the fence.
+        self._term = term or self._term
+        return bool(term)
+
+    async def resign(self) -> None:
+        """Let another notary have the lease at once."""
+        if self._replica != ALONE:
+            await self._database.write(store_leases.give_up, self._replica, self._term)
 
     async def ping(self) -> None:
         """Ask the database for a constant."""
@@ -108,31 +126,17 @@ class Store:
         return await self._database.read(store_batches.get, number)
 
     async def batches_in(self, state: State) -> list[Batch]:
-        """The batches of a state that are this notary's to work on, oldest first."""
+        """The batches of a state, oldest first: all, but of those that are not stored only this notary's."""
         if state is State.BATCHED:
             return await self._database.read(store_batches.in_state, state, self._replica)
-        if state is State.STORED and not await self._leads():
-            return []
         return await self._database.read(store_batches.in_state, state)
-
-    async def _leads(self) -> bool:
-        """Whether this notary anchors. A second one that believes so for a moment does no harm: of two transactions of
-        one nonce the chain takes one, and the contract takes a root once."""
-        if not self._replica or time.monotonic() < self._leads_until:
-            return True
-        # Counted from before the asking: the lease may be granted long before the answer is here.
-        begun = time.monotonic()
-        if not await self._database.write(store_leases.take, ANCHORING, self._replica, LEASE_SECONDS):
-            return False
-        self._leads_until = begun + LEASE_SECONDS / 3
-        return True
 
     async def counts(self) -> Counts:
         """Files and batches by state."""
         return await self._database.read(store_batches.counts)
 
     async def add_batch(self, batch: NewBatch, identifiers: Sequence[str]) -> None:
-        """Fix a batch: its header and its files, in one transaction."""
+        """Fix a batch: its header and its files, in one transaction. Raises `NumberTakenError`."""
         await self._database.write(store_batches.add, batch, identifiers, self._replica)
 
     async def set_stored(self, number: int, holders: Sequence[str]) -> None:
@@ -140,18 +144,28 @@ class Store:
         await self._database.write(store_batches.set_stored, number, holders)
 
     async def set_outbox(self, number: int, outbox: Outbox) -> None:
-        """Keep a signed transaction before it is sent."""
-        await self._database.write(store_batches.set_outbox, number, outbox)
+        """Keep a signed transaction before it is sent. Raises `LostLeaseError`, as `set_anchored` does."""
+        await self._database.write(self._fenced, store_batches.set_outbox, number, outbox)
 
     async def set_anchored(self, number: int, anchor: Anchor) -> None:
         """The chain holds the batch, finally."""
-        await self._database.write(store_batches.set_anchored, number, anchor)
+        await self._database.write(self._fenced, store_batches.set_anchored, number, anchor)
 
     async def set_cause(self, number: int, *, attempts: int, retry_at: int, cause: str) -> None:
-        """The batch is stuck: why, how often it was tried, and when it is tried again."""
-        await self._database.write(store_batches.set_cause, number, attempts=attempts, retry_at=retry_at, cause=cause)
+        """The batch is stuck: why, how often it was tried, and when it is tried again.
+
+        Of a stored one this is for the notary that anchors to say, too.
+        """
+        change = functools.partial(store_batches.set_cause, attempts=attempts, retry_at=retry_at, cause=cause)
+        await self._database.write(self._fenced, change, number)
+
+    def _fenced(self, connection: Connection, change: Callable[..., None], number: int, *arguments: Any) -> None:
+        """Change a batch; from `stored` on only if this notary has the lease, which is checked together with it."""
+        if self._replica != ALONE and not store_batches.is_own(connection, number, self._replica):
+            store_leases.fence(connection, self._replica, self._term)
+        change(connection, number, *arguments)
 
 
-def open_store(url: str, password: str | None, data_dir: Path, replica: str = "") -> Store:
+def open_store(url: str, password: str | None, data_dir: Path, replica: str = ALONE) -> Store:
     """The store of the database at `url` (`sqlite`: a file in `data_dir`); nothing is connected yet."""
     return Store(open_database(url, password, data_dir / SQLITE_FILE), replica)

@@ -7,9 +7,11 @@ from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import exc
 from sqlalchemy.engine import Connection, RowMapping
 
 from muniment.kernel.errors import PermanentError
+from muniment.notary.errors import NumberTakenError
 from muniment.notary.store_files import give_batch
 from muniment.notary.store_tables import CAUSE_LENGTH, batches, files
 from muniment.notary.values import Anchor, Batch, Counts, NewBatch, Outbox, State
@@ -29,11 +31,20 @@ _FIXED = (
 
 
 def add(connection: Connection, batch: NewBatch, identifiers: Sequence[str], replica: str) -> None:
-    """Fix a batch and its files. Raises `PermanentError` when one of them has a batch already."""
-    connection.execute(sa.insert(batches).values(state=int(State.BATCHED), replica=replica, **asdict(batch)))
+    """Fix a batch and its files.
+
+    Raises `NumberTakenError` when another notary fixed one with its number, and `PermanentError` when a file has a
+    batch already.
+    """
+    header = sa.insert(batches).values(state=int(State.BATCHED), replica=replica, **asdict(batch))
+    try:
+        connection.execute(header)
+    except exc.IntegrityError as error:
+        raise NumberTakenError(f"batch {batch.number} is another notary's: this one takes the next number") from error
     if give_batch(connection, batch.number, identifiers) != batch.size:
         raise PermanentError(
-            f"files of batch {batch.number} are in another batch: let one notary only work on this database"
+            f"files of batch {batch.number} are in another batch: let no two notaries work on this database with one"
+            " name (a copied volume), or without one (`replicas`)"
         )
 
 
@@ -41,6 +52,13 @@ def get(connection: Connection, number: int) -> Batch | None:
     """One batch."""
     row = (connection.execute(sa.select(batches).where(batches.c.number == number))).mappings().one_or_none()
     return None if row is None else _batch(row)
+
+
+def is_own(connection: Connection, number: int, replica: str) -> bool:
+    """Whether a batch is still its maker's to work on, and that is `replica`."""
+    query = sa.select(batches.c.state, batches.c.replica).where(batches.c.number == number)
+    state, maker = connection.execute(query).one()
+    return bool(state == State.BATCHED and maker == replica)
 
 
 def last(connection: Connection) -> tuple[int, bytes] | None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import exc
 from sqlalchemy.engine import Connection
 
+from muniment.kernel.errors import TemporaryError
+from muniment.notary.replica import ALONE
 from muniment.notary.store_tables import batches, files, requests
 from muniment.notary.values import Backlog, FileView, Member, NewFile, NewRequest, Place, Repeated, State
 
@@ -34,7 +37,7 @@ def accept(connection: Connection, group: Sequence[NewRequest], replica: str) ->
     """Insert every request of `group` whose key is new, whole; the others are answered by identifier of the request.
 
     A request that is already there under its own identifier (its commit succeeded, and only the answer was lost) is
-    left as it is.
+    left as it is. Raises `TemporaryError` when another notary takes one of the keys at the same moment.
     """
     known = _known_keys(connection, [request.key for request in group if request.key])
     repeated: dict[str, Repeated] = {}
@@ -66,7 +69,10 @@ def _insert(connection: Connection, fresh: Sequence[NewRequest], replica: str) -
         if r.key
     ]
     if keyed:
-        connection.execute(sa.insert(requests), keyed)
+        try:
+            connection.execute(sa.insert(requests), keyed)
+        except exc.IntegrityError as error:
+            raise TemporaryError("another notary takes the same upload: it is asked for", delay=0.2) from error
     rows = [{**_row(file), "replica": replica} for request in fresh for file in request.files]
     if rows:
         connection.execute(sa.insert(files), rows)
@@ -164,6 +170,23 @@ def unstored_by_segment(connection: Connection, replica: str) -> dict[int, int]:
         .group_by(files.c.segment)
     )
     return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def adopt(connection: Connection, segments: Collection[int], replica: str) -> int:
+    """Give a name to what an only notary left, if that is the one with these `segments`; returns its files.
+
+    Only what is not stored yet is somebody's.
+    """
+    if unstored_by_segment(connection, ALONE).keys().isdisjoint(segments):
+        return 0
+    mine = sa.select(batches.c.number).where(batches.c.state == int(State.BATCHED), batches.c.replica == ALONE)
+    numbers = list(connection.execute(mine).scalars())
+    adopted = 0
+    for which in (files.c.batch.is_(None), files.c.batch.in_(numbers)):
+        change = sa.update(files).where(which, files.c.replica == ALONE).values(replica=replica)
+        adopted += connection.execute(change).rowcount
+    connection.execute(sa.update(batches).where(batches.c.number.in_(numbers)).values(replica=replica))
+    return adopted
 
 
 def in_chunks(identifiers: Sequence[str]) -> Iterator[Sequence[str]]:

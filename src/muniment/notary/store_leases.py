@@ -1,34 +1,76 @@
-"""Leases in the database: what one of several notaries does. The database's clock counts, not the notaries'."""
+"""Leases in the database. The database's clock counts, not the notaries'."""
 
 from __future__ import annotations
 
 from typing import Final
 
 import sqlalchemy as sa
+from sqlalchemy import exc
 from sqlalchemy.engine import Connection
 
-from muniment.notary.store_tables import leases
+from muniment.kernel.errors import TemporaryError
+from muniment.notary.errors import LostLeaseError
+from muniment.notary.leasing import Lease, granted
+from muniment.notary.store_tables import batches, leases
+from muniment.notary.values import State
+
+ANCHORING: Final = "anchoring"
 
 _NOW: Final = {
     "sqlite": "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
     "postgresql": "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
-    "mysql": "CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)",
-    "mariadb": "CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)",
+    # In UTC: the hour that comes twice when summer time ends has two meanings elsewhere.
+    "mysql": "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000",
 }
 """Milliseconds since 1970, by dialect."""
 
 
-def take(connection: Connection, name: str, holder: str, seconds: float) -> bool:
-    """Take or renew a lease for so many seconds; `False` while another one holds it."""
-    row = connection.execute(sa.select(leases).where(leases.c.name == name).with_for_update()).one_or_none()
-    clock = sa.literal_column(_NOW[connection.dialect.name], sa.BigInteger)
-    now = connection.execute(sa.select(clock)).scalar_one()
-    values = {"holder": holder, "until": int(now) + int(seconds * 1000)}
-    if row is None:
-        # Of two that insert at once one fails, and asks again.
-        connection.execute(sa.insert(leases).values(name=name, **values))
-        return True
-    if row.holder != holder and row.until > now:
-        return False
-    connection.execute(sa.update(leases).where(leases.c.name == name).values(**values))
-    return True
+def take(connection: Connection, holder: str, term: int, *, renew_only: bool) -> int:
+    """Take or renew the lease; returns the term in which `holder` has it, or 0 when it has not.
+
+    Who takes it over tries every stored batch at once: when the one before wanted to try again is by its own clock.
+    Raises `TemporaryError` when another one made the lease at the same moment.
+    """
+    lease = _locked(connection)
+    after = granted(lease, holder, term, _now(connection))
+    if after is None or (renew_only and after.term != term):
+        return 0
+    values = {"holder": after.holder, "term": after.term, "until": after.until}
+    if lease is None:
+        try:
+            connection.execute(sa.insert(leases).values(name=ANCHORING, **values))
+        except exc.IntegrityError as error:
+            raise TemporaryError("another notary took the lease at the same moment: it is asked for again") from error
+    else:
+        connection.execute(sa.update(leases).where(leases.c.name == ANCHORING).values(**values))
+    if after.term != term:
+        waiting = sa.update(batches).where(batches.c.state == int(State.STORED), batches.c.retry_at > 0)
+        connection.execute(waiting.values(retry_at=0))
+    return after.term
+
+
+def give_up(connection: Connection, holder: str, term: int) -> None:
+    """Let another one have the lease at once; nothing when it is another one's already."""
+    mine = (leases.c.name == ANCHORING, leases.c.holder == holder, leases.c.term == term)
+    connection.execute(sa.update(leases).where(*mine).values(until=0))
+
+
+def fence(connection: Connection, holder: str, term: int) -> None:
+    """Let the transaction go on only if `holder` still has the lease in this term, which nobody ends before it does.
+
+    Raises `LostLeaseError`.
+    """
+    lease = _locked(connection)
+    if lease is None or (lease.holder, lease.term) != (holder, term):
+        raise LostLeaseError("another notary anchors by now: it goes on where this one was")
+
+
+def _locked(connection: Connection) -> Lease | None:
+    query = sa.select(leases.c.holder, leases.c.term, leases.c.until).where(leases.c.name == ANCHORING)
+    row = connection.execute(query.with_for_update()).one_or_none()
+    return None if row is None else Lease(row[0], row[1], row[2])
+
+
+def _now(connection: Connection) -> int:
+    name = "mysql" if connection.dialect.name == "mariadb" else connection.dialect.name
+    return int(connection.execute(sa.select(sa.literal_column(_NOW[name], sa.BigInteger))).scalar_one())

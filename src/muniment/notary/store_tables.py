@@ -80,6 +80,8 @@ leases = sa.Table(
     metadata,
     sa.Column("name", sa.String(32), primary_key=True),
     sa.Column("holder", sa.String(REPLICA_LENGTH), nullable=False),
+    # Grows whenever the lease passes to somebody (see `leasing`).
+    sa.Column("term", sa.BigInteger, nullable=False),
     # Milliseconds since 1970 by the database's clock.
     sa.Column("until", sa.BigInteger, nullable=False),
 )

@@ -12,7 +12,7 @@ down_revision: str | None = "0001"
 
 
 def upgrade() -> None:
-    """Add the columns and the table. What is there already is the only notary's, whose name is empty."""
+    """Add the columns and the table. What is there already is an only notary's, whose name is empty."""
     for table in ("batches", "files"):
         columns = {column["name"] for column in sa.inspect(op.get_bind()).get_columns(table)}
         if "replica" not in columns:
@@ -21,5 +21,6 @@ def upgrade() -> None:
         "notary_leases",
         sa.Column("name", sa.String(32), primary_key=True),
         sa.Column("holder", sa.String(32), nullable=False),
+        sa.Column("term", sa.BigInteger, nullable=False),
         sa.Column("until", sa.BigInteger, nullable=False),
     )
