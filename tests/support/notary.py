@@ -163,9 +163,9 @@ class Rig:
     def __init__(self, folder: Path, *, replica: str = ALONE, beside: Rig | None = None, **batch: Any) -> None:
         self.folder = folder
         self.replica = replica
-        self.database = beside.database if beside else folder
+        self.database: Path = beside.database if beside else folder
         self.settings = BatchSettings(**{"window_seconds": 0.02, **batch})
-        self.ledger = beside.ledger if beside else FakeLedger()
+        self.ledger: FakeLedger = beside.ledger if beside else FakeLedger()
         self.crashes = Crashes()
         self.contents: dict[str, dict[str, bytes]] = beside.contents if beside else {}
         self.notary: Notary
