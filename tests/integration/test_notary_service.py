@@ -21,7 +21,6 @@ from muniment.proof.merkle import leaf_hash, root_from_path
 from muniment.proof.receipt import Receipt, parse
 from muniment.proof.unixfs import summary_of
 from muniment.topology.model import Program
-from tests.support.databases import DatabaseServer
 from tests.support.goquorum import Chain
 from tests.support.ipfs import Peers
 from tests.support.notary_process import SPECIFICATION, NotaryProcess
@@ -115,64 +114,6 @@ async def test_killed_again_and_again(notary: NotaryProcess, chain: Chain, peers
         for receipt, content in list(zip(receipts, flat, strict=True))[::200]:
             assert b"".join([piece async for piece in kubo.cat(receipt.subject.cid)]) == content
     assert [path for path in (notary.data / "spool").iterdir() if path.stat().st_size] == []
-
-
-@pytest.fixture(params=["mariadb", "postgresql"])
-def pair(
-    request: pytest.FixtureRequest, root: Path, base: int, chain: Chain, peers: Peers
-) -> Iterator[list[NotaryProcess]]:
-    """Two notaries of the member on one database, each with a volume of its own."""
-    server: DatabaseServer = request.getfixturevalue(request.param)
-    database = {"url": server.fresh(), "password_file": str(server.password_file)}
-    further = {"database": database, "replicas": 2}
-    place = Path(tempfile.mkdtemp(dir=root))
-    notaries = [
-        NotaryProcess(
-            place / str(number), base + 1910 + number, chain, peers, further=further, window_seconds=0.2, max_files=200
-        )
-        for number in (1, 2)
-    ]
-    try:
-        for one in notaries:
-            one.start()
-        yield notaries
-    finally:
-        for one in notaries:
-            one.remove()
-
-
-async def test_two_on_one_database_of_which_one_is_killed(pair: list[NotaryProcess], chain: Chain) -> None:
-    before = await anchored_events(chain)
-    contents = [[os.urandom(300 + n) for n in range(20)] for _ in range(20)]
-    async with NotaryClient(pair[0].url) as first, NotaryClient(pair[1].url) as second:
-        clients = [first, second]
-        uploads = [asyncio.create_task(upload(clients[n % 2], n, some)) for n, some in enumerate(contents)]
-        for victim, delay in ((0, 0.5), (1, 1.0), (0, 0.7)):
-            await asyncio.wait(uploads, timeout=delay)
-            await asyncio.to_thread(pair[victim].kill)
-            await asyncio.to_thread(pair[victim].start)
-        ids = [file.id for some in await asyncio.gather(*uploads) for file in some]
-        # Whoever is asked knows all files.
-        for client in clients:
-            states = await client.states(ids, wait="anchored", seconds=ANCHORED)
-            assert {file.state for file in states} == {"anchored"}
-        receipts = [parse(text.encode()) for text in await second.receipts(ids)]
-    await check_proofs(receipts, await anchored_events(chain), before)
-
-
-async def test_what_a_dead_notary_stored_the_other_one_anchors(pair: list[NotaryProcess], chain: Chain) -> None:
-    async with NotaryClient(pair[0].url) as first, NotaryClient(pair[1].url) as second:
-        chain.kill("alpha-1")
-        try:
-            ids = [(await client.upload([part("left", os.urandom(99))]))[0].id for client in (first, second)]
-            for client, own in zip((first, second), ids, strict=True):
-                (file,) = await client.states([own], wait="stored", seconds=ANCHORED)
-                assert file.state == "stored"
-            await asyncio.to_thread(pair[0].kill)
-        finally:
-            chain.launch("alpha-1")
-        states = await second.states(ids, wait="anchored", seconds=ANCHORED)
-        assert {file.state for file in states} == {"anchored"}
 
 
 async def upload(client: NotaryClient, number: int, contents: list[bytes]) -> list[NotarisedFile]:
