@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.engine import Connection
 
+from muniment.database.clock import now
 from muniment.kernel.errors import TemporaryError
 from muniment.notary.errors import LostLeaseError
 from muniment.notary.leasing import Lease, granted
@@ -15,14 +16,6 @@ from muniment.notary.store_tables import batches, leases
 from muniment.notary.values import State
 
 ANCHORING: Final = "anchoring"
-
-_NOW: Final = {
-    "sqlite": "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
-    "postgresql": "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
-    # In UTC: the hour that comes twice when summer time ends has two meanings elsewhere.
-    "mysql": "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000",
-}
-"""Milliseconds since 1970, by dialect."""
 
 
 def take(connection: Connection, holder: str, term: int, *, renew_only: bool) -> int:
@@ -32,7 +25,7 @@ def take(connection: Connection, holder: str, term: int, *, renew_only: bool) ->
     Raises `TemporaryError` when another one made the lease at the same moment.
     """
     lease = _locked(connection)
-    after = granted(lease, holder, term, _now(connection))
+    after = granted(lease, holder, term, int(connection.execute(sa.select(now(connection))).scalar_one()))
     if after is None or (renew_only and after.term != term):
         return 0
     values = {"holder": after.holder, "term": after.term, "until": after.until}
@@ -69,8 +62,3 @@ def _locked(connection: Connection) -> Lease | None:
     query = sa.select(leases.c.holder, leases.c.term, leases.c.until).where(leases.c.name == ANCHORING)
     row = connection.execute(query.with_for_update()).one_or_none()
     return None if row is None else Lease(row[0], row[1], row[2])
-
-
-def _now(connection: Connection) -> int:
-    name = "mysql" if connection.dialect.name == "mariadb" else connection.dialect.name
-    return int(connection.execute(sa.select(sa.literal_column(_NOW[name], sa.BigInteger))).scalar_one())

@@ -9,9 +9,10 @@ from collections.abc import Collection, Sequence
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from muniment.database.clock import now
 from muniment.kernel.errors import IntegrityError
 from muniment.privacy import store_payloads
-from muniment.privacy.store_sql import insert_all, insert_new, now, put
+from muniment.privacy.store_sql import insert_all, insert_new, put
 from muniment.privacy.store_tables import leases, member, own_keys, peer_keys, peers
 from muniment.privacy.values import Checked, Peer
 

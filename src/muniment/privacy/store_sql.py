@@ -14,18 +14,6 @@ from muniment.database.session import READ_ONLY
 
 _WAS_THERE: Final = 1
 
-_MILLISECONDS = {
-    "postgresql": "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
-    "mysql": "CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)",
-    "mariadb": "CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)",
-    "sqlite": "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
-}
-
-
-def now(connection: Connection) -> sa.ColumnElement[int]:
-    """Milliseconds since 1970 by the database's clock, which all managers share."""
-    return sa.literal_column(_MILLISECONDS[connection.dialect.name], sa.BigInteger)
-
 
 def is_replica(dialect: str) -> sa.ColumnElement[Any]:
     """Whether the database may lack what its primary has acknowledged; part of a glance whose absence counts."""
