@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from muniment.database.engine import ping
 from muniment.database.errors import DiskFullError, ReadOnlyError
 from muniment.database.sqlite import SqliteDatabase
 from muniment.kernel.errors import MunimentError, PermanentError, TemporaryError
@@ -118,3 +119,13 @@ async def test_errors_of_sqlite_are_mapped(database: SqliteDatabase, reason: str
         await database.write(failing)
     assert type(raised.value) is kind
     await database.write(insert, 1)
+
+
+async def test_several_may_open_a_new_file_at_once(tmp_path: Path) -> None:
+    for number in range(30):
+        databases = [SqliteDatabase(tmp_path / f"{number}.sqlite") for _ in range(8)]
+        try:
+            await asyncio.gather(*(one.glance(ping) for one in databases))
+        finally:
+            for one in databases:
+                await one.close()

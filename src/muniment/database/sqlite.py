@@ -8,6 +8,7 @@ threads costs more than they do.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 
 from muniment.database.engine import Work, mapped
-from muniment.kernel.errors import MunimentError, TemporaryError
+from muniment.kernel.errors import MunimentError, TemporaryError, WaitTimeoutError
+from muniment.kernel.waiting import NotYetError, wait_blocking
 
 BUSY_SECONDS: Final = 3
 """How long a statement waits for a locked file before it fails."""
@@ -177,6 +179,16 @@ def _bound(work: Any, arguments: Any, options: Any) -> partial[Any]:
     return partial(run)
 
 
+def _log_ahead(cursor: sqlite3.Cursor) -> None:
+    """Turn the write-ahead log on. Of two that do it at once for a new file SQLite refuses one without waiting."""
+    try:
+        cursor.execute("PRAGMA journal_mode=WAL")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise
+        raise NotYetError(str(error)) from error
+
+
 def _sqlite_engine(path: Path) -> Engine:
     engine = sa.create_engine(
         f"sqlite:///{path}",
@@ -192,10 +204,14 @@ def _sqlite_engine(path: Path) -> Engine:
         # writer fails at once when another has written meanwhile.
         connection.isolation_level = None
         cursor = connection.cursor()
-        pragmas = (f"busy_timeout={BUSY_SECONDS * 1000}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
-        for pragma in pragmas:
+        for pragma in (f"busy_timeout={BUSY_SECONDS * 1000}", "synchronous=FULL", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
+        try:
+            wait_blocking("the write-ahead log", partial(_log_ahead, cursor), timeout=BUSY_SECONDS)
+        except WaitTimeoutError as error:
+            raise TemporaryError(f"the database is away or locked ({error}): it is tried again") from error
+        finally:
+            cursor.close()
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
