@@ -13,10 +13,11 @@ from muniment.identity.model import node_key_path, privacy_key_path
 from muniment.identity.store import IdentityStore
 from muniment.kernel.errors import InputError, IntegrityError, TemporaryError
 from muniment.spec.model import Consortium
+from muniment.targets.containers.views import secret_key
 from muniment.targets.kubernetes.client import Api, connect
 from muniment.targets.kubernetes.identities import ClusterIdentities, lay_out_files
 from muniment.targets.kubernetes.labels import CONSORTIUM, MANAGED_BY
-from muniment.targets.kubernetes.secret_keys import key_of, path_of
+from muniment.targets.kubernetes.secret_keys import path_of
 from muniment.targets.loopback import LoopbackAddresses
 from muniment.topology.derive import derive
 from muniment.topology.model import Topology
@@ -85,7 +86,7 @@ def foreign(name: str, **texts: str) -> dict[str, Any]:
     ],
 )
 def test_places_and_keys_are_one_to_one(path: str) -> None:
-    assert path_of(key_of(path)) == path
+    assert path_of(secret_key(path)) == path
 
 
 def test_what_is_made_is_found_again_by_somebody_with_nothing(api: Api, cluster: KubeApi, tmp_path: Path) -> None:

@@ -22,7 +22,6 @@ from muniment.identity.store import IdentityStore
 from muniment.kernel.errors import InputError
 from muniment.kernel.files import write_atomically
 from muniment.operate import execute
-from muniment.operate.execute import Deployment
 from muniment.operate.state import State
 from muniment.operate.stop import down
 from muniment.spec.load import load
@@ -118,9 +117,7 @@ def render() -> None:
 @render.command("local")
 @options.specification
 @options.state
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Directory to write into."
-)
+@options.output_directory
 def render_local(spec: Path, state: Path, output: Path) -> None:
     """Write what `muniment up` would run on this machine: every configuration file, and the supervisor's.
 
@@ -128,7 +125,7 @@ def render_local(spec: Path, state: Path, output: Path) -> None:
     paths of --state: they are for reading, not for moving.
     """
     place = State(options.absolute(state))
-    deployment = _prepare(spec, place)
+    deployment = targets.prepare_local(load(spec), spec.absolute().parent, place)
     programs = {engine.name: _expected(engine.name) for engine in ENGINES}
     secret = IdentityStore(place.identity).secret
     rendered = render_into(output.absolute(), deployment.topology, place.root, programs, secret)
@@ -187,15 +184,6 @@ def export(name: str, spec: Path, state: Path, output: Path | None, target: str)
         return
     write_atomically(output, exporting.dump(public).encode())
     click.echo(f"wrote {output}")
-
-
-def _prepare(spec: Path, place: State) -> Deployment:
-    consortium = load(spec)
-
-    def addresses(wanted: Consortium) -> LoopbackAddresses:
-        return LoopbackAddresses(wanted, place.root)
-
-    return execute.prepare(consortium, spec.absolute().parent, place, addresses)
 
 
 def _local(place: State, programs: dict[str, Path]) -> Target:

@@ -25,6 +25,11 @@ state = click.option(
 )
 """--state DIR."""
 
+output_directory = click.option(
+    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Directory to write into."
+)
+"""-o DIR, of commands that write several files."""
+
 
 def absolute(path: Path) -> Path:
     """The state directory by its one true name: processes are found by it."""

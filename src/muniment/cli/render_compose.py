@@ -20,9 +20,7 @@ from muniment.targets.containers.images import images
 @click.command("compose")
 @options.specification
 @options.state
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Directory to write into."
-)
+@options.output_directory
 def render_compose(spec: Path, state: Path, output: Path) -> None:
     """Write a folder for docker compose: start it there with `docker compose up -d`.
 

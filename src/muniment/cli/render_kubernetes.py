@@ -33,9 +33,7 @@ _SECRETS_HEAD = """\
 @click.command("kubernetes")
 @options.specification
 @options.state
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Directory to write into."
-)
+@options.output_directory
 @click.option("--secrets", is_flag=True, help=f"Write {SECRETS_FILE} too (mode 0600): the Secrets that the pods mount.")
 def render_kubernetes(spec: Path, state: Path, output: Path, secrets: bool) -> None:
     """Write plain manifests for Kubernetes, to apply in the order of their names.

@@ -20,6 +20,7 @@ from muniment.operate import execute
 from muniment.operate.execute import Deployment
 from muniment.operate.state import State
 from muniment.spec.load import load
+from muniment.spec.model import Consortium
 from muniment.targets.base import Target
 from muniment.targets.local import LocalTarget
 from muniment.targets.loopback import LoopbackAddresses
@@ -128,7 +129,7 @@ def prepare(spec: Path, place: State, choice: Choice) -> tuple[Deployment, Shown
     Kubernetes, the target too, since identities are kept there."""
     consortium, base = load(spec), spec.absolute().parent
     if choice.target is Kind.LOCAL:
-        deployment = execute.prepare(consortium, base, place, lambda wanted: LoopbackAddresses(wanted, place.root))
+        deployment = prepare_local(consortium, base, place)
         _remember(place, choice)
         return deployment, None
     clusters = _clusters()
@@ -138,6 +139,11 @@ def prepare(spec: Path, place: State, choice: Choice) -> tuple[Deployment, Shown
         deployed: tuple[Deployment, Shown] = clusters.prepare(consortium, base, place, choice)
     _remember(place, choice)
     return deployed
+
+
+def prepare_local(spec: Consortium, base: Path, place: State) -> Deployment:
+    """Check everything, make the identities that are missing, derive what would run on this machine."""
+    return execute.prepare(spec, base, place, lambda wanted: LoopbackAddresses(wanted, place.root))
 
 
 def running(place: State) -> Shown:

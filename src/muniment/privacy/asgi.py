@@ -268,6 +268,16 @@ def _parameters(query: bytes) -> Mapping[str, str]:
     return dict(parse_qsl(query.decode("latin-1")))
 
 
+def always(response: Response) -> Handler:
+    """A handler that gives the same answer to everybody."""
+
+    async def answer(request: Request) -> Response:
+        del request
+        return response
+
+    return answer
+
+
 def text(value: str, status: int = 200) -> Response:
     """An answer of text, without a newline: GoQuorum parses some of them as a whole."""
     return Response(status, value.encode())

@@ -12,13 +12,13 @@ from typing import Final
 
 from muniment.clients.privacy_peer import VERSIONS_HEADER, versions_of
 from muniment.privacy import wire_json
-from muniment.privacy.asgi import BYTES, JSON, App, Handler, Request, Response, text, to_json
+from muniment.privacy.asgi import BYTES, JSON, App, Handler, Request, Response, always, text, to_json
 from muniment.privacy.discovery import Discovery
 from muniment.privacy.envelope import decode, encode
 from muniment.privacy.errors import MalformedError, RuleError
 from muniment.privacy.metrics import Metrics
 from muniment.privacy.ports import Store
-from muniment.privacy.q2t_app import API_VERSIONS
+from muniment.privacy.q2t_app import VERSIONS_TOLD
 from muniment.privacy.readiness import Readiness
 from muniment.privacy.receiving import Receiver
 from muniment.privacy.recovering import Recovery
@@ -58,10 +58,11 @@ class P2pApp:
 
     def app(self, largest_payload: int) -> App:
         """The app. A body holds an encoded payload, or a batch of them."""
+        told = always(text(self._version))
         routes: Mapping[bytes, Mapping[str, Handler]] = {
             b"/upcheck": {"GET": self._upcheck},
-            b"/version": {"GET": self._told},
-            b"/version/api": {"GET": self._api_versions},
+            b"/version": {"GET": told},
+            b"/version/api": {"GET": always(VERSIONS_TOLD)},
             b"/push": {"POST": self._push},
             b"/partyinfo": {"GET": self._party_info, "POST": self._hear},
             b"/partyinfo/validate": {"POST": self._validate},
@@ -76,14 +77,6 @@ class P2pApp:
         del request
         cause = await self._readiness.cause()
         return text(cause, 503) if cause else text("I'm up!")
-
-    async def _told(self, request: Request) -> Response:
-        del request
-        return text(self._version)
-
-    async def _api_versions(self, request: Request) -> Response:
-        del request
-        return Response(200, to_json(API_VERSIONS), JSON)
 
     async def _push(self, request: Request) -> Response:
         payload = decode(await request.body())

@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
 from muniment.privacy import wire_json
-from muniment.privacy.asgi import BYTES, JSON, TEXT, App, Handler, Request, Response, text, to_json
+from muniment.privacy.asgi import BYTES, JSON, TEXT, App, Handler, Request, Response, always, text, to_json
 from muniment.privacy.errors import MalformedError, NotReadyError
 from muniment.privacy.metrics import Metrics
 from muniment.privacy.readiness import Readiness
@@ -24,6 +24,8 @@ from muniment.privacy.values import HASH_BYTES, KEY_BYTES, SignedRequest
 
 API_VERSIONS: Final = ("1.0", "2.0", "2.1", "3.0", "4.0")
 """4.0 is the highest that GoQuorum knows; each switches a feature on (tessera_version_checker.go)."""
+
+VERSIONS_TOLD: Final = Response(200, to_json(API_VERSIONS), JSON)
 
 MOST_SENDS: Final = 256
 """Requests to send that are served at once; more are refused before look-ups suffer."""
@@ -59,11 +61,12 @@ class Q2tApp:
 
     def app(self, largest_payload: int) -> App:
         """The app; bodies are bounded by the base64 of `largest_payload` bytes."""
+        told = always(text(self._version))
         routes: Mapping[bytes, Mapping[str, Handler]] = {
             b"/upcheck": {"GET": self._upcheck},
-            b"/version": {"GET": self._told},
-            b"/version/distribution": {"GET": self._told},
-            b"/version/api": {"GET": self._api_versions},
+            b"/version": {"GET": told},
+            b"/version/distribution": {"GET": told},
+            b"/version/api": {"GET": always(VERSIONS_TOLD)},
             b"/keys": {"GET": self._all_keys},
             b"/metrics": {"GET": self._all_metrics},
             b"/send": {"POST": self._sending(self._send)},
@@ -106,14 +109,6 @@ class Q2tApp:
         del request
         cause = await self._readiness.lasting_cause(self._hold)
         return text(cause, 503) if cause else text("I'm up!")
-
-    async def _told(self, request: Request) -> Response:
-        del request
-        return text(self._version)
-
-    async def _api_versions(self, request: Request) -> Response:
-        del request
-        return Response(200, to_json(API_VERSIONS), JSON)
 
     async def _all_keys(self, request: Request) -> Response:
         del request

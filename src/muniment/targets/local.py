@@ -155,7 +155,7 @@ class LocalTarget:
         before = self._applied()
         rendered = {workload.name: workload for workload in self._renderer.render(topology, only)}
         for name, digest in before.items() if only is not None else ():
-            if name not in rendered and any(name == workload.name for workload in topology.workloads):
+            if name not in rendered:
                 launch = self._state / "config" / name / LAUNCH
                 rendered[name] = Rendered(name, digest, launch, int(self._stop_seconds(name)))
         return tuple(rendered[workload.name] for workload in topology.workloads if workload.name in rendered)

@@ -22,7 +22,7 @@ from muniment.kernel.errors import InputError
 from muniment.kernel.files import PUBLIC_MODE, SECRET_MODE, unwritable
 from muniment.targets.launch import place, remove
 from muniment.targets.loopback import run_directory
-from muniment.topology.model import File, Probe, Program, Topology, Workload
+from muniment.topology.model import File, Probe, Program, Topology, Workload, with_secrets
 
 STATE_VARIABLE = "MUNIMENT_STATE"
 """Marks every process of a state directory, the supervisor too; its value is the state directory."""
@@ -33,7 +33,6 @@ WORKLOAD_VARIABLE = "MUNIMENT_WORKLOAD"
 LAUNCH = "launch.json"
 ORIGINAL = "original"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_SECRET = re.compile(r"@secret:([^@\n]+)@")
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\"'\\;#%,]")
 
 Secrets = Callable[[str], str]
@@ -118,7 +117,7 @@ class Renderer:
         return _Described(files, launch, digest.hexdigest()[:16])
 
     def _file(self, workload: Workload, file: File) -> _File:
-        text = _SECRET.sub(lambda match: self._secret(match[1]), file.text)
+        text = with_secrets(file.text, self._secret)
         mode = SECRET_MODE if text != file.text else PUBLIC_MODE
         base = self._state / "data" / workload.name if file.in_data else self._config(workload.name)
         flat = ("data-" if file.in_data else "config-") + "-".join(file.path.parts)

@@ -14,7 +14,7 @@ from typing import Any
 
 from muniment.identity.model import database_password_path
 from muniment.spec.model import Consortium, Database, Member
-from muniment.topology.model import Addresses, File, Port, Prepare, Probe, Program, Role, Workload, secret
+from muniment.topology.model import Addresses, File, Port, Prepare, Probe, Program, Role, Workload, secret, secrets_in
 
 PASSWORD = PurePosixPath("database-password")
 INIT_FILE = PurePosixPath("init.sql")
@@ -54,7 +54,7 @@ def _served(name: str, member: Member, addresses: Addresses) -> Database:
 def connection(database: Database, config: PurePosixPath) -> tuple[dict[str, Any], tuple[File, ...]]:
     """`url` and `password_file` for a workload's settings, and the file that goes into its config directory."""
     marker = database.password_file
-    if marker is None or not marker.startswith("@secret:"):
+    if marker is None or not secrets_in(marker):
         return {"url": database.url, "password_file": marker}, ()
     return {"url": database.url, "password_file": str(config / PASSWORD)}, (File(PASSWORD, marker),)
 

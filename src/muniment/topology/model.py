@@ -7,6 +7,8 @@ compose and Kubernetes.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -61,6 +63,19 @@ class Addresses(Protocol):
 def secret(path: str) -> str:
     """Marker in a file's text that a target replaces by the secret's content (stripped) from the identity store."""
     return f"@secret:{path}@"
+
+
+_SECRET = re.compile(r"@secret:([^@\n]+)@")
+
+
+def secrets_in(text: str) -> list[str]:
+    """Paths of the secrets whose markers stand in a text, in their order."""
+    return _SECRET.findall(text)
+
+
+def with_secrets(text: str, content: Callable[[str], str]) -> str:
+    """The text with every marker replaced by the content of its secret."""
+    return _SECRET.sub(lambda match: content(match[1]), text)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -10,7 +9,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from muniment.kernel.files import PUBLIC_MODE, SECRET_MODE
-from muniment.topology.model import Addresses, File, Probe, Workload
+from muniment.topology.model import Addresses, File, Probe, Workload, secrets_in
 
 DESCRIPTION: Final = "place.json"
 """Name of the description, beside the templates."""
@@ -19,8 +18,6 @@ OWNER: Final = ".muniment-owner"
 """In every volume: says whose it is."""
 
 WAIT_SECONDS: Final = 300
-
-_MARKER = re.compile(r"@secret:([^@\n]+)@")
 
 
 @dataclass(frozen=True)
@@ -63,9 +60,9 @@ def view(workloads: Iterable[Workload], addresses: Addresses, place: Place) -> V
             name = flat_name(workload.name, file)
             templates[name] = file.text
             base = addresses.data(workload.name) if file.in_data else addresses.config(workload.name)
-            mode = SECRET_MODE if _MARKER.search(file.text) else PUBLIC_MODE
+            mode = SECRET_MODE if secrets_in(file.text) else PUBLIC_MODE
             files.append({"source": str(place.templates / name), "target": str(base / file.path), "mode": mode})
-    secrets = sorted({path for text in templates.values() for path in _MARKER.findall(text)} | set(place.fingerprints))
+    secrets = sorted({path for text in templates.values() for path in secrets_in(text)} | set(place.fingerprints))
     description = {
         "directories": directories,
         "files": files,

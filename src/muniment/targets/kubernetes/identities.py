@@ -26,11 +26,12 @@ from muniment.identity.store import IdentityStore
 from muniment.kernel.errors import InputError, IntegrityError, TemporaryError
 from muniment.kernel.files import SECRET_MODE, make_private_directory, write_atomically
 from muniment.spec.model import RESERVED_NAME, Consortium
+from muniment.targets.containers.views import secret_key
 from muniment.targets.kubernetes import observing
 from muniment.targets.kubernetes.client import CONFIG_MAP, SECRET, Api, ConflictError, Document
 from muniment.targets.kubernetes.labels import CONSORTIUM, labels, selection
 from muniment.targets.kubernetes.places import renewable
-from muniment.targets.kubernetes.secret_keys import GENESIS, key_of, named_by, path_of
+from muniment.targets.kubernetes.secret_keys import GENESIS, named_by, path_of
 from muniment.topology.model import Topology
 
 PURPOSE = "muniment.io/purpose"
@@ -127,13 +128,13 @@ class ClusterIdentities:
         differing = [
             path
             for path, text in wanted.items()
-            if key_of(path) not in data or _decoded(name, data, key_of(path)).strip() != text.strip()
+            if secret_key(path) not in data or _decoded(name, data, secret_key(path)).strip() != text.strip()
         ]
         if not differing:
             return
         # What must not change at all is told first.
         path = min(differing, key=lambda one: (renewable(one), one))
-        key = key_of(path)
+        key = secret_key(path)
         if not _is_ours(current):
             what = "contradicts the identity store in" if key in data else "lacks"
             raise InputError(f"Secret {name} {what} key {key}, and is not ours to change: mend it where it is made")
@@ -148,7 +149,7 @@ class ClusterIdentities:
         """Bring what may change in a copy of ours up to date."""
         name = current["metadata"]["name"]
         if current.get("immutable"):
-            missing = next(key_of(path) for path in wanted if key_of(path) not in (current.get("data") or {}))
+            missing = next(secret_key(path) for path in wanted if secret_key(path) not in (current.get("data") or {}))
             raise InputError(
                 f"Secret {name} lacks key {missing}, which its pod needs now, and cannot be changed: delete it, it is a"
                 f" copy of what {self._consortium}-identities-1 and its successors hold, and is made anew"
@@ -300,7 +301,7 @@ def _secret_names(volume: Mapping[str, Any]) -> list[str]:
 
 
 def _encoded(texts: Mapping[str, bytes]) -> dict[str, str]:
-    return {key_of(path): base64.b64encode(text).decode() for path, text in sorted(texts.items())}
+    return {secret_key(path): base64.b64encode(text).decode() for path, text in sorted(texts.items())}
 
 
 def _decoded(name: str, data: Mapping[str, str], key: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Places of the identity store as keys of Secrets, and back. Pure.
+"""From keys of Secrets back to places of the identity store (`containers.views.secret_key` is the way there). Pure.
 
 A key of a Secret has no slash, so a path's slashes become dots. Names of members, nodes and peers have no dots, and of
 the files all that do are known, so a key has one reading.
@@ -21,11 +21,10 @@ from muniment.identity.model import (
     tls_certificate_path,
 )
 from muniment.kernel.errors import InputError
-from muniment.topology.model import Topology, Workload
+from muniment.topology.model import Topology, Workload, secrets_in
 
 GENESIS: Final = "genesis.json"
 
-_MARKER = re.compile(r"@secret:([^@\n]+)@")
 _KEY = re.compile(r"[-._A-Za-z0-9]{1,253}")
 _DOTTED = frozenset(
     PurePosixPath(path).name
@@ -34,11 +33,6 @@ _DOTTED = frozenset(
         *(privacy_key_path("m", 1), *tls_authority_paths("m"), tls_certificate_path("m")),
     )
 )
-
-
-def key_of(path: str) -> str:
-    """The key of the place at `path`: `alpha.nodes.alpha-1.nodekey`."""
-    return path.replace("/", ".")
 
 
 def path_of(key: str) -> str:
@@ -53,7 +47,7 @@ def path_of(key: str) -> str:
 
 def named_secrets(workload: Workload) -> list[str]:
     """The places of the secrets that the workload's files name, ordered."""
-    return sorted({path for file in workload.files for path in _MARKER.findall(file.text)})
+    return sorted({path for file in workload.files for path in secrets_in(file.text)})
 
 
 def named_by(topology: Topology, workloads: Iterable[str]) -> list[str]:
