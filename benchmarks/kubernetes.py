@@ -7,24 +7,18 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from images.build import Builder
 from muniment.kernel.waiting import NotYetError
 from tests.kubernetes.client import Load
 from tests.kubernetes.cluster import NAME, Cluster
-from tests.kubernetes.conftest import VOLUMES
-from tests.kubernetes.lab.binaries import binaries
-from tests.kubernetes.lab.lab import Lab
-from tests.kubernetes.lab.settings import Settings
-from tests.kubernetes.test_a_consortium import machine_is, spare_machine
+from tests.kubernetes.labs import loaded_lab
+from tests.kubernetes.steps import machine_is, spare_machine
 
 
 def measure() -> list[tuple[str, str, str]]:
     """Installation, a deleted pod, a lost machine."""
-    with _lab() as lab, tempfile.TemporaryDirectory(prefix="muniment-bench-") as folder:
+    with loaded_lab() as lab, tempfile.TemporaryDirectory(prefix="muniment-bench-") as folder:
         cluster = Cluster(lab, Path(folder))
         begun = time.monotonic()
         cluster.install()
@@ -45,19 +39,6 @@ def measure() -> list[tuple[str, str, str]]:
             *((f"Kubernetes: {pod} deleted, to fit again", f"{seconds:.0f} s", "") for pod, seconds in pods.items()),
             ("Kubernetes: a machine lost, longest time without a block", f"{_gap(cluster):.1f} s", ""),
         ]
-
-
-@contextmanager
-def _lab() -> Iterator[Lab]:
-    with tempfile.TemporaryDirectory(prefix="mk-", dir="/tmp") as folder:
-        lab = Lab(Settings(Path(folder) / "lab", binaries(), prefix="mb"))
-        try:
-            lab.up()
-            lab.load(Builder().build().values())
-            lab.volumes(VOLUMES)
-            yield lab
-        finally:
-            lab.down()
 
 
 def _block(cluster: Cluster) -> None:

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from images.build import Builder
 from tests.kubernetes.client import Load
 from tests.kubernetes.cluster import Cluster
-from tests.kubernetes.lab.binaries import binaries
 from tests.kubernetes.lab.lab import Lab
-from tests.kubernetes.lab.settings import Settings
-
-VOLUMES = 6
-"""On each machine; a few more than are used, so that a deleted one can be made anew elsewhere."""
-
-PREFIXES = ("la", "lb", "lc")
-"""Of labs that may run at once: each has a folder, network namespaces and cgroups of its own."""
+from tests.kubernetes.labs import loaded_lab
 
 PREVIOUS = Path(__file__).parent / "releases" / "0.1.0"
 """The chart of the release before."""
@@ -28,23 +19,8 @@ PREVIOUS = Path(__file__).parent / "releases" / "0.1.0"
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """Three nodes, with our images and empty volumes."""
-    lab = free_lab()
-    try:
-        lab.up(Builder().build().values())
-        lab.volumes(VOLUMES)
+    with loaded_lab() as lab:
         yield lab
-    finally:
-        lab.down()
-
-
-def free_lab() -> Lab:
-    """The first that nobody else on this machine uses; several runs of these tests do not meet."""
-    programs = binaries()
-    for prefix in PREFIXES:
-        lab = Lab(Settings(Path(tempfile.gettempdir(), f"muniment-lab-{prefix}"), programs, prefix))
-        if lab.take():
-            return lab
-    raise AssertionError(f"{len(PREFIXES)} labs are in use on this machine: {', '.join(PREFIXES)}")
 
 
 @pytest.fixture(scope="session")

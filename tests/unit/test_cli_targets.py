@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -13,7 +12,7 @@ from muniment.cli.main import main
 from muniment.cli.targets import Choice, Kind
 from muniment.kernel.errors import InputError
 from muniment.operate.state import State
-from tests.support.kube_api import KubeApi, serving
+from tests.support.kube_api import KubeApi
 
 SPEC = """\
 name: demo
@@ -21,12 +20,6 @@ ipfs: {replication: {min: 1, max: 1}}
 members:
   alpha: {nodes: 1, peers: 0, notary: false}
 """
-
-
-@pytest.fixture
-def cluster() -> Iterator[KubeApi]:
-    with serving(KubeApi()) as api:
-        yield api
 
 
 @pytest.fixture

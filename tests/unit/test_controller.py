@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,18 +18,12 @@ from muniment.kernel.errors import InputError, PermanentError
 from muniment.kernel.files import make_private_directory
 from muniment.kernel.waiting import NotYetError, wait_for
 from muniment.targets.kubernetes.client import Api, connect
-from tests.support.kube_api import KubeApi, serving
+from tests.support.kube_api import KubeApi
 from tests.unit.deployments import status
 
 SPEC = {"members": {"alpha": {"nodes": 1, "peers": 0, "notary": False}}, "ipfs": {"replication": {"min": 1, "max": 1}}}
 NOW = "2026-01-01T00:00:00Z"
 LATER = "2026-01-01T00:01:00Z"
-
-
-@pytest.fixture
-def cluster() -> Iterator[KubeApi]:
-    with serving(KubeApi()) as api:
-        yield api
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from muniment.targets.kubernetes.secret_keys import path_of
 from muniment.targets.loopback import LoopbackAddresses
 from muniment.topology.derive import derive
 from muniment.topology.model import Topology
-from tests.support.kube_api import KubeApi, serving
+from tests.support.kube_api import KubeApi
 
 SPEC = Consortium.model_validate(
     {
@@ -42,12 +41,6 @@ POD = {
         }
     },
 }
-
-
-@pytest.fixture
-def cluster() -> Iterator[KubeApi]:
-    with serving(KubeApi()) as api:
-        yield api
 
 
 @pytest.fixture

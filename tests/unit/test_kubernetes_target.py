@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,11 @@ from muniment.targets.kubernetes.client import CONFIG_MAP, Api, connect
 from muniment.targets.kubernetes.labels import CONSORTIUM, MANAGED_BY
 from muniment.targets.kubernetes.target import KubernetesTarget
 from muniment.topology.model import Topology, Workload
-from tests.support.kube_api import KubeApi, serving
+from tests.support.kube_api import KubeApi
 from tests.unit.deployments import deployment
 
 TOPOLOGY = deployment().topology
 NODE = "alpha-1"
-
-
-@pytest.fixture
-def cluster() -> Iterator[KubeApi]:
-    with serving(KubeApi()) as api:
-        yield api
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -14,61 +13,23 @@ import pytest
 
 from muniment.clients.notary import NotaryClient
 from muniment.clients.quorum import QuorumClient
-from muniment.engines.build import ensure_engines
 from muniment.identity.model import account_paths
 from muniment.kernel.encoding import parse_json
 from muniment.kernel.errors import MunimentError
 from muniment.notary.leasing import LEASE_MS
 from muniment.proof.contract import Anchored
 from muniment.proof.receipt import parse
-from muniment.topology.model import Program
-from tests.integration.test_notary_service import anchored_events, check_proofs, part
+from tests.integration.notary.test_service import anchored_events, check_proofs, part
 from tests.support.databases import DatabaseServer
 from tests.support.goquorum import Chain
 from tests.support.ipfs import Peers
-from tests.support.notary_process import SPECIFICATION, NotaryProcess
-from tests.support.ports import port_block
-from tests.support.waiting import STARTED
+from tests.support.notary_process import NotaryProcess
 
 pytestmark = [pytest.mark.engines, pytest.mark.anyio, pytest.mark.timeout(600)]
 
 ANCHORED = 120.0
 PERIOD_SECONDS = 0.1
 TRIES = 60
-
-
-@pytest.fixture(scope="module")
-def root() -> Iterator[Path]:
-    # The path of the node's socket must stay short.
-    folder = Path(tempfile.mkdtemp(prefix="n5-", dir="/tmp"))
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def base() -> Iterator[int]:
-    with port_block() as block:
-        yield block
-
-
-@pytest.fixture(scope="module")
-def chain(root: Path, base: int) -> Iterator[Chain]:
-    chain = Chain(root / "chain", SPECIFICATION, base)
-    try:
-        chain.start()
-        chain.wait_connected(timeout=STARTED)
-        yield chain
-    finally:
-        chain.remove()
-
-
-@pytest.fixture(scope="module")
-def peers(root: Path, base: int) -> Iterator[Peers]:
-    engines = {Program(name): path for name, path in ensure_engines(names=["ipfs", "ipfs-cluster-service"]).items()}
-    with Peers(engines, root / "peers", base + 1000) as peers:
-        peers.start()
-        asyncio.run(peers.wait_mesh())
-        yield peers
 
 
 @pytest.fixture(params=["mariadb", "postgresql"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,57 +13,20 @@ import pytest
 
 from muniment.clients.notary import NotarisedFile, NotaryClient, UploadPart
 from muniment.clients.quorum import QuorumClient
-from muniment.engines.build import ensure_engines
 from muniment.kernel.encoding import to_hex
 from muniment.proof.contract import ANCHORED_TOPIC, CONTRACT_ADDRESS, Anchored, decode_anchored
 from muniment.proof.merkle import leaf_hash, root_from_path
 from muniment.proof.receipt import Receipt, parse
 from muniment.proof.unixfs import summary_of
-from muniment.topology.model import Program
 from tests.support.goquorum import Chain
 from tests.support.ipfs import Peers
-from tests.support.notary_process import SPECIFICATION, NotaryProcess
-from tests.support.ports import port_block
+from tests.support.notary_process import NotaryProcess
 from tests.support.waiting import STARTED, wait_until
 
 pytestmark = [pytest.mark.engines, pytest.mark.anyio]
 
 STOPPED = 15.0
 ANCHORED = 90.0
-
-
-@pytest.fixture(scope="module")
-def root() -> Iterator[Path]:
-    # The path of the node's socket must stay short.
-    folder = Path(tempfile.mkdtemp(prefix="f-", dir="/tmp"))
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def base() -> Iterator[int]:
-    with port_block() as block:
-        yield block
-
-
-@pytest.fixture(scope="module")
-def chain(root: Path, base: int) -> Iterator[Chain]:
-    chain = Chain(root / "chain", SPECIFICATION, base)
-    try:
-        chain.start()
-        chain.wait_connected(timeout=STARTED)
-        yield chain
-    finally:
-        chain.remove()
-
-
-@pytest.fixture(scope="module")
-def peers(root: Path, base: int) -> Iterator[Peers]:
-    engines = {Program(name): path for name, path in ensure_engines(names=["ipfs", "ipfs-cluster-service"]).items()}
-    with Peers(engines, root / "peers", base + 1000) as peers:
-        peers.start()
-        asyncio.run(peers.wait_mesh())
-        yield peers
 
 
 @pytest.fixture
