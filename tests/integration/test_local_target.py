@@ -19,6 +19,7 @@ from muniment.identity.model import Endpoint
 from muniment.kernel.errors import InputError
 from muniment.targets.local import LocalTarget
 from muniment.targets.processes import marked
+from muniment.targets.supervision import Supervisor
 from muniment.topology.model import File, Port, Prepare, Probe, Program, Role, Topology, Workload, secret
 from tests.support.ports import port_block
 from tests.support.waiting import wait_until
@@ -168,6 +169,30 @@ def test_only_what_changed_is_restarted_and_what_is_gone_is_stopped(rig: Rig) ->
     assert set(rig.target.observe()) == {"alpha-1", "alpha-2"}
     assert rig.target.observe()["alpha-2"].restarts == 0
     assert not psutil.pid_exists(pids["alpha-3"])
+
+
+def test_a_change_that_was_interrupted_is_pending_and_restarts_nothing_else(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted after the supervisor's configuration was written, and before the supervisor was told."""
+    pids = rig.apply()
+    wanted = rig.topology(rig.workload(1, text="second"), rig.workload(2, text="second"))
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(Supervisor, "reload", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            rig.target.apply(wanted, {"alpha-1"})
+    assert list(rig.target.pending(wanted)) == ["alpha-1", "alpha-2"]
+    rig.target.apply(wanted, {"alpha-2"})
+    rig.pid("alpha-2", other_than=pids["alpha-2"])
+    assert rig.pid("alpha-1") == pids["alpha-1"]
+    assert list(rig.target.pending(wanted)) == ["alpha-1"]
+    rig.target.apply(wanted, {"alpha-1"})
+    rig.pid("alpha-1", other_than=pids["alpha-1"])
+    assert rig.target.pending(wanted) == {}
+
+
+def _interrupt(_supervisor: Supervisor) -> None:
+    raise KeyboardInterrupt
 
 
 def test_stopped_stays_stopped_until_apply(rig: Rig) -> None:

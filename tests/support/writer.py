@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from dataclasses import dataclass, field
@@ -87,10 +88,12 @@ class Writer:
 
 @dataclass
 class HeadWatcher:
-    """Remembers every block that any of the nodes ever showed as its head: number to the hashes seen."""
+    """Remembers every block that any of the nodes ever showed as its head: number to the hashes seen, and when it was
+    seen first."""
 
     urls: list[str]
     seen: dict[int, set[str]] = field(default_factory=dict)
+    first_seen: dict[int, float] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> HeadWatcher:
@@ -108,10 +111,17 @@ class HeadWatcher:
         for thread in self._threads:
             thread.join()
 
+    @property
+    def longest_gap(self) -> float:
+        """The longest time in seconds between two blocks, as far as they were seen."""
+        times = [self.first_seen[number] for number in sorted(self.first_seen)]
+        return max((after - before for before, after in itertools.pairwise(times)), default=0.0)
+
     def _watch(self, url: str) -> None:
         while not self._stop.is_set():
             try:
                 block = rpc.call(url, "eth_getBlockByNumber", "latest", False, timeout=2)
+                self.first_seen.setdefault(int(block["number"], 16), time.monotonic())
                 self.seen.setdefault(int(block["number"], 16), set()).add(block["hash"])
             except (OSError, rpc.RpcError):
                 pass

@@ -31,10 +31,12 @@ def deployment() -> Deployment:
     return Deployment(SPEC, IDENTITIES, assess(SPEC, IDENTITIES), topology, record)
 
 
-def status(causes: dict[str, str] | None = None, *, stopped: bool = False, fault: str = "") -> Status:
-    """A status in which everything is ready but what `causes` names."""
+def status(causes: dict[str, str] | None = None, *, stopped: bool | Collection[str] = False, fault: str = "") -> Status:
+    """A status in which everything is ready but what `causes` names; of what is `stopped` (True: all) nothing runs."""
     record = deployment().record
-    return Status(record, {part.name: _seen(part.name, causes or {}, stopped) for part in record.parts}, fault)
+    names = [part.name for part in record.parts]
+    ended = stopped if isinstance(stopped, Collection) else names if stopped else ()
+    return Status(record, {name: _seen(name, causes or {}, name in ended) for name in names}, fault)
 
 
 def _seen(name: str, causes: dict[str, str], stopped: bool) -> Observation:

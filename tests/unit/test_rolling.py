@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from muniment.operate.health import outages_tolerated
 from muniment.operate.record import Part, Record
-from muniment.operate.rolling import Units, announcement, at_once, following
+from muniment.operate.rolling import Seen, Units, announcement, at_once, following
 from muniment.spec.model import Consensus
 from muniment.topology.model import Probe, Role
 
@@ -33,6 +33,10 @@ def names(found: Record) -> set[str]:
     return {one.name for one in found.parts}
 
 
+def all_ready(found: Record, *but: str) -> Seen:
+    return Seen(names(found), names(found) - set(but))
+
+
 def alone(*workloads: str) -> Units:
     return {name: (name,) for name in workloads}
 
@@ -42,17 +46,36 @@ def pods(validators: int) -> Units:
     return {f"alpha-{n}": (f"alpha-privacy-{n}", f"alpha-{n}") for n in range(1, validators + 1)}
 
 
+def missing(known: Record, serving: Collection[str], *changed: str) -> int:
+    return len({one.name for one in known.parts if one.validator and one.name not in serving} | set(changed))
+
+
 @given(st.integers(1, 13), st.sampled_from(list(Consensus)), st.data())
 def test_the_chain_goes_on_whatever_is_out(validators: int, consensus: Consensus, data: st.DataObject) -> None:
+    """Also when everything that runs makes blocks, whatever it is said to be."""
     known = record(validators, consensus)
-    out = data.draw(st.sets(st.sampled_from(sorted(names(known)))))
-    units = pods(validators)
-    ready = names(known) - out
-    left = {unit: workloads for unit, workloads in units.items() if unit not in at_once(units, ready)}
+    running = names(known) - data.draw(st.sets(st.sampled_from(sorted(names(known)))))
+    ready = running - data.draw(st.sets(st.sampled_from(sorted(names(known)))))
+    units, seen = pods(validators), Seen(running, ready)
+    stopped = at_once(units, seen)
+    assert not running & {workload for unit in stopped for workload in units[unit]}
+    left = {unit: workloads for unit, workloads in units.items() if unit not in stopped}
     tolerated = outages_tolerated(consensus, validators)
-    for unit in following(known, left, ready).units:
-        missing = {one.name for one in known.parts if one.validator and one.name not in ready} | {unit}
-        assert len(missing) <= tolerated or not tolerated
+    for unit in following(known, left, seen).units:
+        assert missing(known, running, unit) <= tolerated or not tolerated
+        if ready.issuperset(units[unit]):
+            assert missing(known, ready, unit) <= tolerated or not tolerated
+
+
+@given(st.integers(1, 13), st.sampled_from(list(Consensus)), st.data())
+def test_what_runs_and_is_not_ready_may_always_be_mended(
+    validators: int, consensus: Consensus, data: st.DataObject
+) -> None:
+    known = record(validators, consensus)
+    unready = data.draw(st.sets(st.sampled_from(sorted(names(known) - {"alpha-gateway"})), min_size=1))
+    units = pods(validators)
+    (unit,) = following(known, units, Seen(names(known), names(known) - unready)).units
+    assert unready & set(units[unit])
 
 
 @given(st.integers(1, 13), st.sampled_from(list(Consensus)))
@@ -60,33 +83,54 @@ def test_a_consortium_that_is_fit_is_changed_to_the_end(validators: int, consens
     known = record(validators, consensus)
     left = dict(pods(validators)) | alone("alpha-gateway")
     while left:
-        found = following(known, left, names(known))
+        found = following(known, left, all_ready(known))
         assert len(found.units) == 1
         del left[found.units[0]]
 
 
-def test_what_does_not_serve_is_changed_at_once() -> None:
+def test_what_does_not_run_is_changed_at_once() -> None:
     known = record(4)
     units = alone("alpha-1", "alpha-2", "alpha-new")
-    assert at_once(units, names(known) - {"alpha-1"}) == ("alpha-1", "alpha-new")
+    assert at_once(units, Seen(names(known) - {"alpha-1"}, ())) == ("alpha-1", "alpha-new")
+
+
+def test_nodes_whose_judge_is_away_are_not_changed_together() -> None:
+    known = record(4)
+    units = alone("alpha-1", "alpha-2", "alpha-3", "alpha-4")
+    judged_by_nobody = Seen(names(known), names(known) - set(units))
+    assert at_once(units, judged_by_nobody) == ()
+    assert following(known, units, judged_by_nobody).units == ("alpha-1",)
+
+
+def test_what_is_not_ready_is_changed_before_what_is() -> None:
+    known = record(4)
+    units = alone("alpha-1", "alpha-2")
+    assert following(known, units, Seen(names(known), names(known) - {"alpha-2"})).units == ("alpha-2",)
+
+
+def test_an_unready_node_waits_while_too_few_others_run() -> None:
+    known = record(4)
+    found = following(known, alone("alpha-2"), Seen(names(known) - {"alpha-1"}, names(known) - {"alpha-1", "alpha-2"}))
+    assert found.units == ()
+    assert found.cause == "alpha-2 is not changed yet: 1 of 4 validators are missing already, and 1 may be"
 
 
 def test_a_change_stops_where_something_of_the_same_kind_is_out() -> None:
     known = record(7)
     assert outages_tolerated(known.consensus, 7) == 2
-    found = following(known, alone("alpha-2"), names(known) - {"alpha-1"})
+    found = following(known, alone("alpha-2"), all_ready(known, "alpha-1"))
     assert found.units == ()
     assert found.cause == "alpha-2 is not changed yet: alpha-1 is not ready"
 
 
 def test_what_is_of_another_kind_does_not_hold_it_up() -> None:
     known = record(4)
-    assert following(known, alone("alpha-1"), names(known) - {"alpha-gateway"}).units == ("alpha-1",)
+    assert following(known, alone("alpha-1"), all_ready(known, "alpha-gateway")).units == ("alpha-1",)
 
 
 def test_a_chain_that_tolerates_nothing_is_changed_and_it_is_said() -> None:
     known = record(2)
-    assert following(known, alone("alpha-1"), names(known)).units == ("alpha-1",)
+    assert following(known, alone("alpha-1"), all_ready(known)).units == ("alpha-1",)
     assert "stands still while alpha-1 is changed" in announcement(known, alone("alpha-1"))
     assert announcement(record(4), alone("alpha-1")) == ""
 
@@ -99,5 +143,4 @@ def test_the_last_fit_node_behind_a_gateway_stays() -> None:
         ("alpha", "beta"),
         (part("alpha-1", Role.NODE), part("alpha-2", Role.NODE), *record(4).parts[4:8]),
     )
-    ready: Collection[str] = names(known) - {"alpha-2"}
-    assert not following(known, alone("alpha-1"), ready).units
+    assert not following(known, alone("alpha-1"), all_ready(known, "alpha-2")).units

@@ -21,7 +21,7 @@ from muniment.identity import export as exporting
 from muniment.identity.store import IdentityStore
 from muniment.kernel.errors import InputError
 from muniment.kernel.files import write_atomically
-from muniment.operate import execute
+from muniment.operate import execute, rollout
 from muniment.operate.state import State
 from muniment.operate.stop import down
 from muniment.spec.load import load
@@ -65,13 +65,20 @@ def init(output: Path | None, schema: bool) -> None:
 @options.state
 @targets.options
 @click.option("--detach", is_flag=True, help="Return when everything is ready; it goes on in the background.")
-@click.option("--no-wait", is_flag=True, help="With --detach: return as soon as everything was started.")
+@click.option("--no-wait", is_flag=True, help="With --detach: change all at once, and do not wait.")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=1),
     default=execute.READY_SECONDS,
     show_default=True,
     help="Seconds that everything together may take to become ready.",
+)
+@click.option(
+    "--unit-timeout",
+    type=click.FloatRange(min=1),
+    default=rollout.UNIT_SECONDS,
+    show_default=True,
+    help="Seconds that each changed node may take to be fit again before the next one is changed.",
 )
 def up(
     spec: Path,
@@ -83,12 +90,16 @@ def up(
     detach: bool,
     no_wait: bool,
     timeout: float,
+    unit_timeout: float,
 ) -> None:
     """Start a consortium, on this machine or on Kubernetes, and wait until it is ready.
 
     SPEC is its specification (default: consortium.yaml). Identities are made at the first start, and kept; engines
     that are not there yet are built. Run it again at any time: it starts what does not run, restarts what changed in
     the specification, and leaves the rest alone.
+
+    What runs is changed one node after the other, each only while the chain and the member's gateway go on without it;
+    where a changed node does not become fit, it stops. With --no-wait everything is changed at once.
 
     Without --detach it stays in the foreground, shows what changes, and stops everything at Ctrl-C. On Kubernetes it
     always goes on in the background; identities are kept in Secrets there.
@@ -102,7 +113,8 @@ def up(
     report.assessment(deployment.assessment, deployment.spec.name)
     with listener() as listen:
         chosen = in_cluster or _local(place, ensure_engines(listen, _engines(deployment.topology)))
-        starting = execute.up(deployment, chosen, place, wait=None if no_wait else timeout, listener=listen)
+        wait = None if no_wait else timeout
+        starting = execute.up(deployment, chosen, place, wait=wait, unit_seconds=unit_timeout, listener=listen)
         _interruptible(lambda: asyncio.run(starting), place, chosen, detach=detach)
     report.members(deployment.record)
     if not detach:

@@ -21,7 +21,7 @@ class Action(StrEnum):
     APPLY = "apply"
     """Render, stop what is no longer wanted, start what does not run, restart what changed."""
     ROLL = "roll"
-    """The same while it serves: what is new or not ready at once, the rest one after the other."""
+    """The same while it serves: what does not run at once, the rest one after the other."""
     AWAIT = "await"
     """Wait until the subjects are ready."""
 

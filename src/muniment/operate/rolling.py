@@ -2,12 +2,15 @@
 
 A *unit* is what a target restarts together: a workload on one machine, a pod with several workloads on Kubernetes.
 
-- What does not serve loses nothing: units that are new or not ready are changed at once, all together.
-- Then one unit after the other, each only while nothing of the same kind is out: a change that breaks what it changes
-  stops at the first, whatever the chain would still tolerate.
-- A validator only while the chain goes on without it and without those that are missing already. Where it tolerates no
-  outage at all, it is changed nevertheless: the change is an outage then, and `announcement` says so.
-- A node only while a sibling behind the same gateway is fit, where there are siblings.
+- What does not run loses nothing: such units, and new ones, are changed at once, all together.
+- The others one after the other. First those that run but are not ready, whatever else is out: the change may be what
+  mends them. They may serve all the same, where only their judge (the agent) is away; so a validator among them is
+  changed only while enough others run.
+- Then those that are ready, each only while nothing of the same kind is out: a change that breaks what it changes stops
+  at the first, whatever the chain would still tolerate.
+- A ready validator only while the chain goes on without it and without those that are missing already. Where it
+  tolerates no outage at all, it is changed nevertheless: the change is an outage then, and `announcement` says so.
+- A ready node only while a sibling behind the same gateway is fit, where there are siblings.
 """
 
 from __future__ import annotations
@@ -41,17 +44,25 @@ class Next:
     cause: str = ""
 
 
-def at_once(pending: Units, ready: Collection[str]) -> tuple[str, ...]:
-    """The pending units that are new or not ready."""
-    return tuple(unit for unit, workloads in pending.items() if not ready_all(workloads, ready))
+@dataclass(frozen=True)
+class Seen:
+    """Names of the workloads that run, and of those among them that are ready."""
+
+    running: Collection[str]
+    ready: Collection[str]
 
 
-def following(record: Record, pending: Units, ready: Collection[str]) -> Next:
-    """Which of the pending units may be changed now, given the workloads that are ready."""
+def at_once(pending: Units, seen: Seen) -> tuple[str, ...]:
+    """The pending units of which nothing runs."""
+    return tuple(unit for unit, workloads in pending.items() if not any(name in seen.running for name in workloads))
+
+
+def following(record: Record, pending: Units, seen: Seen) -> Next:
+    """Which of the pending units may be changed now."""
     parts = {part.name: part for part in record.parts}
     first = ""
-    for unit, workloads in pending.items():
-        cause = _obstacle(record, [parts[name] for name in workloads if name in parts], ready)
+    for unit in sorted(pending, key=lambda unit: ready_all(pending[unit], seen.ready)):
+        cause = _obstacle(record, [parts[name] for name in pending[unit] if name in parts], seen)
         if not cause:
             return Next((unit,))
         first = first or f"{unit} is not changed yet: {cause}"
@@ -72,10 +83,13 @@ def ready_all(workloads: Sequence[str], ready: Collection[str]) -> bool:
     return all(name in ready for name in workloads)
 
 
-def _obstacle(record: Record, unit: Sequence[Part], ready: Collection[str]) -> str:
+def _obstacle(record: Record, unit: Sequence[Part], seen: Seen) -> str:
     own = {part.name for part in unit}
-    out = [part for part in record.parts if part.name not in ready and part.name not in own]
-    return _same_kind(unit, out) or _quorum(record, unit, out) or _last_of_member(record, unit, own, ready)
+    others = [part for part in record.parts if part.name not in own]
+    if not ready_all(sorted(own), seen.ready):
+        return _quorum(record, unit, [part for part in others if part.name not in seen.running])
+    out = [part for part in others if part.name not in seen.ready]
+    return _same_kind(unit, out) or _quorum(record, unit, out) or _last_of_member(record, unit, own, seen.ready)
 
 
 def _same_kind(unit: Sequence[Part], out: Sequence[Part]) -> str:

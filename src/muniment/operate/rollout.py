@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
 from muniment.kernel.errors import WaitTimeoutError
 from muniment.kernel.events import Listener, Step, ignore
 from muniment.kernel.waiting import NotYetError, wait_for
-from muniment.operate.rolling import Next, Units, announcement, at_once, following, ready_all
+from muniment.operate.rolling import Next, Seen, Units, announcement, at_once, following, ready_all
 from muniment.operate.status import Status
 from muniment.targets.base import Target
 from muniment.topology.model import Topology
@@ -17,8 +18,8 @@ from muniment.topology.model import Topology
 UNIT_SECONDS = 120.0
 """So long a changed unit may take to become fit, and so long it is waited until one may be changed."""
 
-STEADY = 3
-"""So many looks in a row must find a unit ready: the first may be a judgement from before the change."""
+STEADY_SECONDS = 2.0
+"""So long a unit must be found ready without a break: the first looks may be judgements from before the change."""
 
 Observe = Callable[[], Awaitable[Status]]
 
@@ -31,6 +32,7 @@ class Rollout:
     target: Target
     observe: Observe
     unit_seconds: float = UNIT_SECONDS
+    steady_seconds: float = STEADY_SECONDS
     listener: Listener = ignore
     note: Callable[[str, str], None] = lambda _unit, _state: None
     """Writes a line to the journal: the unit, and `begin`, `end` or `failed`."""
@@ -40,8 +42,7 @@ class Rollout:
         may not be changed: the others are left as they are, and the next `run` goes on.
         """
         pending = await asyncio.to_thread(self.target.pending, self.topology)
-        ready = _ready(await self.observe())
-        first = at_once(pending, ready)
+        first = at_once(pending, _seen(await self.observe()))
         # Also when there are none: what is no longer wanted is stopped.
         await asyncio.to_thread(self.target.apply, self.topology, first)
         left = {unit: workloads for unit, workloads in pending.items() if unit not in first}
@@ -52,7 +53,7 @@ class Rollout:
     async def _allowed(self, left: Units) -> str:
         async def look() -> Next:
             status = await self.observe()
-            found = following(status.record, left, _ready(status))
+            found = following(status.record, left, _seen(status))
             if not found.units:
                 raise NotYetError(found.cause)
             return found
@@ -78,23 +79,29 @@ class Rollout:
         self.listener(Step(unit, "ready", "end"))
 
     async def _fit(self, unit: str, workloads: tuple[str, ...]) -> None:
-        seen = 0
+        since: float | None = None
 
         async def look() -> None:
-            nonlocal seen
+            nonlocal since
             status = await self.observe()
-            ready = _ready(status)
-            seen = seen + 1 if ready_all(workloads, ready) else 0
-            if seen < STEADY:
+            ready = _seen(status).ready
+            if not ready_all(workloads, ready):
+                since = None
                 raise NotYetError(_causes(status, workloads, ready))
+            since = since or time.monotonic()
+            if time.monotonic() - since < self.steady_seconds:
+                raise NotYetError("it was ready for a moment only")
 
         await wait_for(f"{unit} being fit after its change", look, timeout=self.unit_seconds)
 
 
-def _ready(status: Status) -> set[str]:
-    return {name for name, seen in status.observations.items() if seen.ready}
+def _seen(status: Status) -> Seen:
+    observed = status.observations
+    return Seen(
+        running={name for name, seen in observed.items() if seen.process.running},
+        ready={name for name, seen in observed.items() if seen.ready},
+    )
 
 
 def _causes(status: Status, workloads: Collection[str], ready: Collection[str]) -> str:
-    causes = [f"{name}: {status.observations[name].cause}" for name in workloads if name not in ready]
-    return "; ".join(causes) or "it was ready for a moment only"
+    return "; ".join(f"{name}: {status.observations[name].cause}" for name in workloads if name not in ready)

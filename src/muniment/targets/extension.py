@@ -1,10 +1,12 @@
-"""What runs inside supervisord, by its own door for extensions (`rpcinterface_factory`): quick restarts, small logs.
+"""What runs inside supervisord, by its own door for extensions (`rpcinterface_factory`): quick restarts, small logs,
+and what each workload was started from.
 
 - **Quick restarts.** supervisord looks for dead children when its poll returns, and starts them anew after the next
   poll; with nothing to read a poll takes a second (supervisord.py, `runforever`). Here the death of a child ends the
   poll at once (SIGCHLD through a pipe), and the next one does not wait: the launcher runs a tenth of a second later.
 - **Small logs.** Workloads write to their log files themselves (`targets.launch` says why), so supervisord cannot limit
   them. Once a minute a log that has grown too long is copied and cut; writers append, so they go on at the new end.
+- **Started from.** The configuration file says what shall run; only supervisord knows whether it took that up already.
 """
 
 from __future__ import annotations
@@ -24,8 +26,23 @@ LONGEST_BYTES = 10_000_000
 OLD_LOGS = 3
 
 
+DIGEST_VARIABLE = "MUNIMENT_RENDERED"
+"""In the environment of each program of the configuration: digest of what it is launched with."""
+
+
 class Extension:
-    """supervisord wants an object with methods that XML-RPC may call: there are none."""
+    """Methods that XML-RPC may call, as `muniment.NAME`."""
+
+    def __init__(self, supervisord: Any) -> None:
+        self._supervisord = supervisord
+
+    def digests(self) -> dict[str, str]:
+        """The digest of each workload in the configuration that supervisord works with, not the one in the file."""
+        return {
+            process.config.name: process.config.environment.get(DIGEST_VARIABLE, "")
+            for group in self._supervisord.process_groups.values()
+            for process in group.processes.values()
+        }
 
 
 def make(supervisord: Any, directory: str) -> Extension:
@@ -33,7 +50,7 @@ def make(supervisord: Any, directory: str) -> Extension:
     wake_at_death(supervisord)
     logs = Path(directory)
     events.subscribe(events.Tick60Event, lambda _event: keep_small(logs))
-    return Extension()
+    return Extension(supervisord)
 
 
 def wake_at_death(supervisord: Any) -> None:

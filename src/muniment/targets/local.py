@@ -21,7 +21,7 @@ from muniment.targets.launch import STARTED, place
 from muniment.targets.loopback import run_directory
 from muniment.targets.ports import check_ports
 from muniment.targets.rendering import LAUNCH, Rendered, Renderer, Secrets, check_path, log_file, starts_file
-from muniment.targets.supervision import ENDED_STATES, Places, Supervisor, configuration, rendered_digests
+from muniment.targets.supervision import ENDED_STATES, Places, Supervisor, configuration
 from muniment.topology.model import Topology, Workload
 
 ON_PURPOSE = b"-"
@@ -61,7 +61,7 @@ class LocalTarget:
 
     def pending(self, topology: Topology) -> dict[str, tuple[str, ...]]:
         """See `Target.pending`: every workload is a unit of its own."""
-        running = self._applied() if self._supervisor.answers() else {}
+        running = self._supervisor.digests() if self._supervisor.answers() else {}
         wanted = self._renderer.digests(topology)
         observed = self.observe()
         return {
@@ -148,24 +148,17 @@ class LocalTarget:
             subprocess.run(command, check=False, stderr=subprocess.DEVNULL)
 
     def _render(self, topology: Topology, only: Collection[str] | None) -> tuple[Rendered, ...]:
-        """Render, and give all workloads: those that are not in `only` as they were rendered last."""
+        """Render, and give all workloads: those that are not in `only` as they run."""
         for directory in (self._state, self._state / "config", self._state / "run", self._state / "logs"):
             make_private_directory(directory)
         _make_run_directory(self._places.run)
-        before = self._applied()
+        before = {} if only is None else self._supervisor.digests()
         rendered = {workload.name: workload for workload in self._renderer.render(topology, only)}
-        for name, digest in before.items() if only is not None else ():
+        for name, digest in before.items():
             if name not in rendered:
                 launch = self._state / "config" / name / LAUNCH
                 rendered[name] = Rendered(name, digest, launch, int(self._stop_seconds(name)))
         return tuple(rendered[workload.name] for workload in topology.workloads if workload.name in rendered)
-
-    def _applied(self) -> dict[str, str]:
-        """Digests of what the supervisor was told last, by workload."""
-        try:
-            return rendered_digests(self._places.configuration.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}
 
     def _change(self, rendered: Iterable[Rendered]) -> None:
         """Bring a running supervisor to the new configuration."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import re
 import shlex
 import socket
 import subprocess
@@ -22,9 +21,8 @@ from typing import Any
 from muniment.kernel.errors import PermanentError, TemporaryError
 from muniment.kernel.waiting import NotYetError, wait_blocking
 from muniment.targets import launch
+from muniment.targets.extension import DIGEST_VARIABLE
 from muniment.targets.rendering import STATE_VARIABLE, WORKLOAD_VARIABLE, Rendered
-
-_DIGEST_VARIABLE = "MUNIMENT_RENDERED"
 
 ANSWER_SECONDS = 30.0
 START_SECONDS = 30.0
@@ -87,7 +85,7 @@ def _program(places: Places, workload: Rendered) -> str:
     return f"""
 [program:{workload.name}]
 command={_quoted_value(_python(launch.__file__, workload.launch))}
-environment={WORKLOAD_VARIABLE}="{workload.name}",{_DIGEST_VARIABLE}="{workload.digest}"
+environment={WORKLOAD_VARIABLE}="{workload.name}",{DIGEST_VARIABLE}="{workload.digest}"
 autostart=true
 autorestart=true
 startsecs=0
@@ -99,11 +97,6 @@ killasgroup=true
 redirect_stderr=true
 stdout_logfile=NONE
 """
-
-
-def rendered_digests(text: str) -> dict[str, str]:
-    """`Rendered.digest` by workload, from the text of a `configuration`."""
-    return dict(re.findall(rf'^environment={WORKLOAD_VARIABLE}="([^"]+)",{_DIGEST_VARIABLE}="([^"]+)"$', text, re.M))
 
 
 def _python(script: str, argument: Path) -> str:
@@ -167,6 +160,11 @@ class Supervisor:
         found: list[dict[str, Any]] = self._call("getAllProcessInfo")
         return found
 
+    def digests(self) -> dict[str, str]:
+        """`Rendered.digest` of what each workload was started from, by name."""
+        found: dict[str, str] = self._call("digests", namespace="muniment")
+        return found
+
     def reload(self) -> tuple[list[str], list[str], list[str]]:
         """Read the configuration anew; names of the workloads that are new, changed, and gone from it."""
         added, changed, removed = self._call("reloadConfig")[0]
@@ -204,10 +202,10 @@ class Supervisor:
         """End supervisord itself; it answers before it ends."""
         self._call("shutdown")
 
-    def _call(self, method: str, *arguments: Any, tolerated: str = "") -> Any:
+    def _call(self, method: str, *arguments: Any, tolerated: str = "", namespace: str = "supervisor") -> Any:
         try:
             with xmlrpc.client.ServerProxy("http://supervisor", _UnixTransport(str(self._places.socket))) as rpc:
-                return getattr(rpc.supervisor, method)(*arguments)
+                return getattr(getattr(rpc, namespace), method)(*arguments)
         except xmlrpc.client.Fault as fault:
             if tolerated and fault.faultString.startswith(tolerated):
                 return None
