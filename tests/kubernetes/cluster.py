@@ -58,15 +58,16 @@ def values() -> dict[str, Any]:
 
 @dataclass
 class Cluster:
-    """One consortium, in the namespace of its name."""
+    """One consortium, in a namespace."""
 
     lab: Lab
     folder: Path
     """For files of the test."""
+    namespace: str = NAME
 
     def kubectl(self, *arguments: str | Path, text: str | None = None) -> str:
         """kubectl in the namespace."""
-        return self.lab.kubectl("-n", NAME, *arguments, text=text)
+        return self.lab.kubectl("-n", self.namespace, *arguments, text=text)
 
     def get(self, *arguments: str) -> Any:
         """`kubectl get … -o json` in the namespace."""
@@ -122,7 +123,7 @@ class Cluster:
 
     def pods(self) -> list[dict[str, Any]]:
         """The consortium's pods."""
-        found: list[dict[str, Any]] = self.get("pods", "-l", f"muniment.io/consortium={NAME}")["items"]
+        found: list[dict[str, Any]] = self.get("pods", "-l", "muniment.io/consortium")["items"]
         return found
 
     def pod(self, name: str) -> dict[str, Any]:

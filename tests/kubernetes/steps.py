@@ -17,9 +17,9 @@ LABEL = f"muniment.io/consortium={NAME}"
 
 def check(report: dict[str, Any]) -> None:
     """No client at the gateway saw a failure, and blocks went on."""
-    assert report["failed"] == []
-    assert report["sent"] > 0
-    assert report["gap"] < STALL_SECONDS
+    assert report["failed"] == [], report
+    assert report["sent"] > 0, report
+    assert report["gap"] < STALL_SECONDS, report
 
 
 def delete(cluster: Cluster, *pods: str) -> None:
@@ -76,18 +76,6 @@ def restarted(cluster: Cluster, before: dict[tuple[str, str], int]) -> None:
     for one, count in before.items():
         if cluster.restarts(*one) <= count:
             raise NotYetError(f"{one} was not started again")
-
-
-def connects(cluster: Cluster, service: str, port: int) -> bool:
-    """Whether the stranger gets a connection."""
-    script = (
-        "import socket, sys\n"
-        "try: socket.create_connection((sys.argv[1], int(sys.argv[2])), 3)\n"
-        "except OSError: print('closed')\n"
-        "else: print('open')"
-    )
-    said = cluster.lab.kubectl("exec", "stranger", "--", "python", "-c", script, cluster.address(service), str(port))
-    return said.strip() == "open"
 
 
 def meshed(cluster: Cluster) -> None:

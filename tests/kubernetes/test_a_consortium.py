@@ -18,7 +18,6 @@ from tests.kubernetes.steps import (
     changed,
     check,
     code,
-    connects,
     containers,
     copy_of,
     create_privately,
@@ -34,6 +33,7 @@ from tests.kubernetes.steps import (
     seconded,
     spare_machine,
 )
+from tests.kubernetes.stranger import stranger
 
 pytestmark = pytest.mark.timeout(1500)
 
@@ -63,30 +63,10 @@ def test_a_private_contract_is_at_its_parties_only(cluster: Cluster) -> None:
 
 
 def test_a_stranger_reaches_nothing_but_the_doors(cluster: Cluster) -> None:
-    stranger = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "stranger", "namespace": "default"},
-        "spec": {
-            "terminationGracePeriodSeconds": 0,
-            "containers": [
-                {
-                    "name": "stranger",
-                    "image": next(one["image"] for one in containers(cluster, "alpha-1-0") if "agent" in one["name"]),
-                    "imagePullPolicy": "Never",
-                    "command": ["python", "-c", "import signal; signal.pause()"],
-                }
-            ],
-        },
-    }
-    cluster.lab.apply([stranger])
-    cluster.lab.kubectl("wait", "--for=condition=Ready", "pod/stranger", "--timeout=60s")
-    try:
-        open_, closed = ("alpha-gateway", 8545), [("alpha-1", 9101), ("alpha-peer-1", 5001), ("alpha-database", 3306)]
-        assert connects(cluster, *open_)
-        assert not [place for place in closed if connects(cluster, *place)]
-    finally:
-        cluster.lab.kubectl("delete", "pod", "stranger", "--now")
+    closed = [("alpha-1", 9101), ("alpha-peer-1", 5001), ("alpha-database", 3306)]
+    with stranger(cluster) as pod:
+        assert pod.connects("alpha-gateway", 8545)
+        assert not [place for place in closed if pod.connects(*place)]
 
 
 def test_a_peer_cannot_write_its_peerstore_and_all_find_one_another_after_a_restart(cluster: Cluster) -> None:
