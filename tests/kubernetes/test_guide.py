@@ -347,7 +347,7 @@ def monitors() -> dict[str, Any]:
 
 
 def scraped(cluster: Cluster) -> None:
-    """Every endpoint of every monitor leads, through the Services it selects, to metrics, also from another namespace."""
+    """Every endpoint of every monitor leads, through the Services it selects, to metrics, from any namespace."""
     found = cluster.get("servicemonitors.monitoring.coreos.com")["items"]
     assert {monitor["metadata"]["name"] for monitor in found} == MONITORS
     with stranger(cluster) as pod:

@@ -55,7 +55,7 @@ def test_sections() -> None:
     assert config("qbft")["qbft"] == {
         "epochlength": 30000,
         "blockperiodseconds": 1,
-        "emptyblockperiodseconds": 30,
+        "emptyblockperiodseconds": 5,
         "requesttimeoutseconds": 2,
         "policy": 0,
         "ceil2Nby3Block": 0,
@@ -105,7 +105,7 @@ def test_nobody_validates() -> None:
     [
         ("id", 77, 78),
         ("block_period_seconds", 1, 2),
-        ("empty_block_period_seconds", 30, 31),
+        ("empty_block_period_seconds", 5, 31),
         ("request_timeout_seconds", 2, 3),
         ("gas_limit", 700_000_000, 700_000_001),
     ],

@@ -31,7 +31,7 @@ def test_the_demo() -> None:
     assert spec.name == "demo"
     assert spec.chain.consensus is Consensus.QBFT
     assert spec.chain.id != 1337
-    assert (spec.chain.block_period_seconds, spec.chain.empty_block_period_seconds) == (1, 30)
+    assert (spec.chain.block_period_seconds, spec.chain.empty_block_period_seconds) == (1, 1)
     assert spec.chain.request_timeout_seconds == 1
     alpha, beta = spec.members["alpha"], spec.members["beta"]
     assert (alpha.nodes, alpha.peers, alpha.notary) == (3, 3, True)

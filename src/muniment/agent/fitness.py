@@ -11,9 +11,9 @@ time since that moment is the node's `lag_seconds`, measured by the agent's own 
     and it is at most `max_lag_blocks` blocks, or `max_lag_seconds` of chain time, behind the best head.
 
 - Nodes are asked at slightly different instants, so healthy nodes differ by a block: nothing is lacked for long.
-- After a pause (empty blocks every 30 s) a node that has not yet the newest block is 30 s behind by the blocks' time
-  stamps, but lacks it only for moments: it stays fit. If it goes on lacking it, it becomes unfit, however small the
-  lag in blocks: a client must not wait half a minute for a receipt that a sibling already has.
+- After a pause (empty blocks every 30 s, say) a node that has not yet the newest block is 30 s behind by the blocks'
+  time stamps, but lacks it only for moments: it stays fit. If it goes on lacking it, it becomes unfit, however small
+  the lag in blocks: a client must not wait half a minute for a receipt that a sibling already has.
 - A node that comes back far behind is unfit at once, even when the agent has just started and remembers nothing: the
   second half of the invariant needs no memory. Chain time beside blocks is for consensus that makes many blocks a
   second (raft).

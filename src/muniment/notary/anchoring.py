@@ -101,9 +101,9 @@ class Anchoring:
     async def _ahead(self, batch: Batch, outbox: Outbox) -> tuple[Batch, Outbox]:
         """Send the transaction of the batch after `batch`, if there is one; it is confirmed when its turn comes.
 
-        A validator takes up a transaction that arrives after its block was begun only at the next recommit, seconds
-        later (GoQuorum miner/worker.go): the more are there by then, the fewer blocks a backlog waits for. Returns
-        the last batch that was sent.
+        A transaction that arrives after a validator began its block waits for the next one, with QBFT seconds later
+        when the begun one is empty (`topology.chain`): the more are there by then, the fewer blocks a backlog waits
+        for. Returns the last batch that was sent.
         """
         waiting = [other for other in await self._store.batches_in(State.STORED) if not other.attempts]
         later = [other for other in waiting if other.fixed.number > batch.fixed.number]

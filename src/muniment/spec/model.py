@@ -46,8 +46,9 @@ class Chain(Strict):
     block_period_seconds: int = Field(default=1, ge=1, le=3600)
     """Shortest time between two blocks, in seconds."""
 
-    empty_block_period_seconds: int = Field(default=30, ge=1, le=86400)
-    """QBFT only: time between two blocks when there is nothing to write, in seconds."""
+    empty_block_period_seconds: int = Field(default=5, ge=1, le=86400)
+    """QBFT only: time between two blocks when there is nothing to write, in seconds. It is also how long a lone
+    transaction may wait; an empty block takes about a kilobyte of every node's volume."""
 
     request_timeout_seconds: int = Field(default=2, ge=1, le=3600)
     """QBFT and IBFT: how long a round may take before the next proposer takes over, in seconds."""

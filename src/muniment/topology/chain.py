@@ -15,11 +15,14 @@ Every flag was tried on the real engine. What is not obvious:
   member's gateway are reached by. Anything else is refused, so that a web page cannot reach a node by rebinding a name.
 - **Where devp2p listens** has no flag for the address; it stands in `geth.toml`. The raft transport always listens on
   all interfaces and knows no authentication (raft/handler.go): with consensus raft, keep its ports behind a firewall.
-- **`--miner.recommit`** (QBFT): how soon a validator that waits with an empty block takes up a transaction, so small is
-  quick. But every such step starts the timer of the round anew (consensus/istanbul/qbft/core/request.go): when it is
-  shorter than the rounds that fail because their proposers are dead, no round ever ends as long as transactions come
-  in, and the chain stands still. Seen with four validators, one killed, and 1 s; with seven, two killed, and 3 s (the
-  engine's default). So it is longer than the rounds of all tolerated dead proposers in a row, at twice the time each.
+- **`--miner.recommit`** (QBFT): how soon a validator that waits with an empty block takes up a transaction, so small
+  seems quick. But every such step starts the timer of the round anew, and lets the proposer of a later round send a
+  proposal that nobody may accept (consensus/istanbul/qbft/core/request.go: no round changes are enclosed). Rounds
+  last 1, 2, 4, 8 … request time-outs; the first one that is longer than this interval never ends while transactions
+  come in, and the chain stands still until the clients pause. Seen with three validators, one restarted on a busy
+  machine, and 2.5 s, for minutes; with four, one killed, and 1 s; with seven, two killed, and 3 s (the engine's
+  default). So it never happens: a transaction that comes while an empty block waits is in the next block, after
+  `empty_block_period_seconds` at the latest.
 - **Peers** are the same sorted list on every node, itself included: with raft the place in `static-nodes.json` is the
   raft ID, so it must not depend on the order of members in an operator's specification.
 - **clique** signs with an account, not with the node key. It is the same key, as a keystore beside the other secrets of
@@ -44,7 +47,7 @@ from muniment.identity.model import (
 )
 from muniment.kernel.encoding import pretty_json
 from muniment.kernel.errors import InputError
-from muniment.spec.model import Chain, Consensus, Consortium, Tls
+from muniment.spec.model import Consensus, Consortium, Tls
 from muniment.topology import privacy
 from muniment.topology.layout import Layout
 from muniment.topology.model import Addresses, File, Port, Prepare, Probe, Program, Role, Workload, secret
@@ -69,7 +72,8 @@ IDLE_SECONDS = 10
 
 STOP_SECONDS = 30
 
-RECOMMIT_MARGIN_MILLISECONDS = 500
+NEVER = "24h"
+"""Longer than any round; the engine knows no other way to say never."""
 
 
 def nodes(
@@ -155,7 +159,7 @@ class _Node:
                 *self._network(len(identities.nodes)),
                 *self._interfaces(),
                 *self._privacy(),
-                *self._consensus(len(identities.validators)),
+                *self._consensus(),
             ),
             ready=Probe(f"{agent.url}/nodes/{self.name}/ready"),
             ports=self._ports(),
@@ -245,7 +249,7 @@ class _Node:
             File(AUTHORITY, self.authority),
         )
 
-    def _consensus(self, validator_count: int) -> tuple[str, ...]:
+    def _consensus(self) -> tuple[str, ...]:
         chain = self.spec.chain
         if chain.consensus is Consensus.RAFT:
             port = self.addresses.listen(self.name, "raft").port
@@ -255,7 +259,7 @@ class _Node:
         if not self.node.validator:
             return ()
         if chain.consensus is Consensus.QBFT:
-            return ("--mine", "--miner.recommit", f"{_recommit_milliseconds(chain, validator_count)}ms")
+            return ("--mine", "--miner.recommit", NEVER)
         if chain.consensus is Consensus.IBFT:
             return ("--mine",)
         return (
@@ -292,13 +296,6 @@ class _Node:
 
     def _endpoints(self, workload: str, port: str) -> tuple[Endpoint, Endpoint]:
         return self.addresses.listen(workload, port), self.addresses.reach(workload, port)
-
-
-def _recommit_milliseconds(chain: Chain, validator_count: int) -> int:
-    dead_at_most = max(1, (validator_count - 1) // 3)
-    # Rounds 0, 1, 2 … last 1, 2, 4 … request time-outs; the first begins up to one block period after the last block.
-    rounds = chain.request_timeout_seconds * ((1 << dead_at_most) - 1)
-    return 1000 * (chain.block_period_seconds + rounds) + RECOMMIT_MARGIN_MILLISECONDS
 
 
 def _host_and_port(endpoint: Endpoint) -> str:
