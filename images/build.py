@@ -24,6 +24,9 @@ from muniment.kernel.events import ignore
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parent
 SUITE: Final = "bookworm"
+DIGEST_LENGTH: Final = 16
+KEPT: Final = 3
+"""Archives of each image: a test run that goes on beside another version needs its own."""
 CERTIFICATES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
 """Of this machine, for downloads while an image is built; it is mounted, and not in the image."""
 
@@ -33,7 +36,8 @@ NAMES: Final = ("muniment", *_ENGINES, *_PACKAGED)
 
 _BASES: Final[Mapping[str, Sequence[str]]] = {
     "debian": ("ca-certificates",),
-    "python": ("ca-certificates", "python3-minimal", "python3-venv", "python3-pip"),
+    "python": ("ca-certificates", "python3"),
+    "build": ("ca-certificates", "python3", "python3-venv"),
 }
 _SLIM: Final = (
     *("--variant=minbase", "--format=tar", '--aptopt=Acquire::Languages "none"'),
@@ -62,8 +66,9 @@ class Builder:
     def _image(self, name: str) -> Path:
         with self._context(name) as context:
             dockerfile = HERE / ("muniment" if name == "muniment" else "engines") / "Dockerfile"
-            base = self._base("python" if name == "muniment" else "debian")
-            archive = self._cache / f"{name}-{_digest(name, base, dockerfile, *_files(context))}.tar"
+            bases = {"BASE": "build", "RUNTIME": "python"} if name == "muniment" else {"BASE": "debian"}
+            given = [f"{argument}={self._base(base)}" for argument, base in bases.items()]
+            archive = self._cache / f"{name}-{_digest(name, *given, dockerfile, *_files(context))}.tar"
             if archive.exists():
                 return archive
             _say(f"building {tag(name)}")
@@ -71,10 +76,11 @@ class Builder:
             mounts = ("-v", f"{CERTIFICATES}:{CERTIFICATES}:ro") if CERTIFICATES.exists() else ()
             self._buildah(
                 *("bud", "--quiet", "--force-rm", "--isolation", "chroot", "--network", "host", "--layers"),
-                *("--pull-never", *mounts, "--build-arg", f"BASE={base}", *target),
+                *("--pull-never", *mounts, *(f"--build-arg={one}" for one in given), *target),
                 *("-f", str(dockerfile), "-t", tag(name), str(context)),
             )
             self._push(tag(name), archive)
+            self._forget(name)
             return archive
 
     @contextmanager
@@ -113,6 +119,12 @@ class Builder:
         self._buildah("push", "--quiet", "--disable-compression", image, f"docker-archive:{beside}:{image}")
         beside.replace(archive)
 
+    def _forget(self, name: str) -> None:
+        """Remove archives of former contents: each of muniment's own takes half a gigabyte."""
+        found = self._cache.glob(f"{name}-{'[0-9a-f]' * DIGEST_LENGTH}.tar")
+        for archive in sorted(found, key=lambda path: path.stat().st_mtime)[:-KEPT]:
+            archive.unlink()
+
     def _buildah(self, *arguments: str) -> str:
         store = ("--root", str(self._cache / "store"), "--runroot", str(self._cache / "run"))
         return _run("buildah", *store, "--storage-driver", "overlay", *arguments)
@@ -134,7 +146,7 @@ def _digest(*parts: str | Path) -> str:
     for part in parts:
         content = part.read_bytes() if isinstance(part, Path) else part.encode()
         made.update(hashlib.sha256(content).digest())
-    return made.hexdigest()[:16]
+    return made.hexdigest()[:DIGEST_LENGTH]
 
 
 def _run(*command: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.kubernetes.cluster import Cluster
+from tests.kubernetes.load import BEGUN
 
 END_SECONDS = 60
 
@@ -19,7 +20,7 @@ class Load:
     """The client as a process."""
 
     cluster: Cluster
-    _process: subprocess.Popen[bytes] | None = field(default=None)
+    _process: subprocess.Popen[str] | None = field(default=None)
 
     @property
     def report(self) -> Path:
@@ -27,10 +28,12 @@ class Load:
         return self.cluster.folder / "load.json"
 
     def start(self) -> None:
-        """Start it."""
+        """Start it; it is under way when this returns."""
         self.report.unlink(missing_ok=True)
         command = self.cluster.python_command("-m", "tests.kubernetes.load", self.cluster.gateway, self.report)
-        self._process = subprocess.Popen(command)
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline().strip() == BEGUN
 
     def stop(self) -> dict[str, Any]:
         """End it; `sent` transactions, `failed` requests with their causes, `gap`: the longest time without a block."""

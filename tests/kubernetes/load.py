@@ -16,6 +16,8 @@ from eth_account import Account
 INTERVAL_SECONDS = 0.2
 ANSWER_SECONDS = 15.0
 CONNECT_SECONDS = 1.0
+BEGUN = "begun"
+"""It says so before its first transaction."""
 
 
 async def send(url: str) -> dict[str, Any]:
@@ -34,6 +36,8 @@ async def send(url: str) -> dict[str, Any]:
             return answer["result"]
 
         chain = int(await call("eth_chainId"), 16)
+        sys.stdout.write(f"{BEGUN}\n")
+        sys.stdout.flush()
         while not ended.is_set():
             fields = {"nonce": nonce, "to": account.address, "value": 0, "gas": 21000, "gasPrice": 0, "chainId": chain}
             signed = account.sign_transaction(fields)

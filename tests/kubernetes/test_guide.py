@@ -63,8 +63,8 @@ def small(**spec: Any) -> dict[str, Any]:
 
 
 def write(folder: Path, document: dict[str, Any], name: str = "consortium.yaml") -> None:
-    """Write a document of the reader."""
-    (folder / name).write_text(yaml.safe_dump(document, sort_keys=False))
+    """Write a document of the reader: JSON is YAML."""
+    (folder / name).write_text(json.dumps(document, indent=2))
 
 
 @pytest.fixture(scope="module")
