@@ -20,6 +20,7 @@ RELEASE = "trial"
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "muniment"
 READY_SECONDS = 420
+UNIT_SECONDS = 60
 NODES = ("alpha-1", "alpha-2", "alpha-3", "beta-1")
 SMALL = {"cpu": "10m", "memory": "48Mi", "memory_limit": "1Gi"}
 
@@ -76,6 +77,9 @@ class Cluster:
     def install(self, chart: Path = CHART, **changes: Any) -> None:
         """`helm upgrade --install` of the chart, with changed values of the specification's chain or kubernetes."""
         given = values()
+        if chart == CHART:
+            # The previous release does not know it.
+            given["operator"]["unitTimeoutSeconds"] = UNIT_SECONDS
         for part, changed in changes.items():
             given["consortium"]["spec"].setdefault(part, {}).update(changed)
         path = self.folder / "values.json"

@@ -49,7 +49,7 @@ class Guide:
     def follow(self, start: str, **names: str) -> str:
         """Run the one command of the text that begins with `start`, with `names` (words in capitals) replaced; what it
         prints. Raises `AssertionError` when it fails."""
-        (line,) = [line for line in commands() if line.startswith(start)]
+        (line,) = {line for line in commands() if line.startswith(start)}
         self.done.add(line)
         for name, value in names.items():
             assert name in line

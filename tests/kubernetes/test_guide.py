@@ -134,12 +134,12 @@ def test_plain_manifests(alpha: Guide, cluster: Cluster) -> None:
     members = {"alpha": {"nodes": 3, "peers": 0, "notary": False}}
     spec = small(chain={"id": 4712, "consensus": "raft"}, members=members)
     write(alpha.folder, spec)
-    alpha.follow("muniment render kubernetes")
+    alpha.follow("muniment render kubernetes consortium.yaml -o manifests")
     secrets = alpha.folder / "manifests" / "secrets.yaml"
     assert secrets.stat().st_mode & 0o777 == 0o600
     alpha.follow("kubectl create namespace")
     alpha.follow("kubectl create -f manifests/secrets.yaml")
-    alpha.follow("rm ")
+    alpha.follow("rm manifests")
     alpha.follow("kubectl apply --server-side -f manifests")
     ready(cluster)
     before = cluster.head()
@@ -147,7 +147,7 @@ def test_plain_manifests(alpha: Guide, cluster: Cluster) -> None:
     assert cluster.head() > before
     uids = {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in cluster.pods()}
     write(alpha.folder, {**spec, "chain": {**spec["chain"], "cache_megabytes": 96}})
-    alpha.follow("muniment render kubernetes")
+    alpha.follow("muniment render kubernetes consortium.yaml -o manifests")
     secrets.unlink()
     alpha.follow("kubectl apply --server-side -f manifests")
     alpha.follow("kubectl --namespace muniment delete pod", POD="alpha-1-0")
@@ -191,10 +191,10 @@ def test_two_operators(alpha: Guide, beta: Guide, cluster: Cluster, database: Ou
     write(alpha.folder, ours)
     write(beta.folder, theirs)
 
-    alpha.follow("muniment render kubernetes")
+    alpha.follow("muniment render kubernetes consortium.yaml -o rendered")
     alpha.follow("kubectl create namespace")
-    alpha.follow("kubectl create -f manifests/secrets.yaml")
-    alpha.follow("rm ")
+    alpha.follow("kubectl create -f rendered/identities.yaml")
+    alpha.follow("rm rendered")
     alpha.follow("kubectl --namespace muniment create secret generic database-password")
     alpha.follow("kubectl --namespace muniment label secret database-password")
     alpha.follow("kubectl --namespace muniment create configmap members")

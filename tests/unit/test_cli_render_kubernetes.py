@@ -57,6 +57,16 @@ def test_secrets_apart_for_their_owner_alone(place: Path) -> None:
     assert base64.b64decode(password) == b"open sesame"
 
 
+def test_identities_for_the_operator(place: Path) -> None:
+    assert render(place, "--identities") == 0
+    path = place / "out" / "identities.yaml"
+    assert path.stat().st_mode & 0o777 == 0o600
+    (secret,) = documents(path)
+    assert secret["metadata"]["name"] == "trial-identities-1"
+    assert {"alpha.privacy.tls.authority.key", "alpha.nodes.alpha-1.nodekey", "genesis.json"} <= set(secret["data"])
+    assert not (place / "out" / "secrets.yaml").exists()
+
+
 def test_again_the_same_files(place: Path) -> None:
     assert render(place) == 0
     before = {path.name: path.read_bytes() for path in (place / "out").iterdir()}

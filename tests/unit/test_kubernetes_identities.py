@@ -14,7 +14,7 @@ from muniment.kernel.errors import InputError, IntegrityError, TemporaryError
 from muniment.spec.model import Consortium
 from muniment.targets.containers.views import secret_key
 from muniment.targets.kubernetes.client import Api, connect
-from muniment.targets.kubernetes.identities import ClusterIdentities, lay_out_files
+from muniment.targets.kubernetes.identities import ClusterIdentities, first_store, lay_out_files
 from muniment.targets.kubernetes.labels import CONSORTIUM, MANAGED_BY
 from muniment.targets.kubernetes.secret_keys import path_of
 from muniment.targets.loopback import LoopbackAddresses
@@ -88,6 +88,17 @@ def test_what_is_made_is_found_again_by_somebody_with_nothing(api: Api, cluster:
     assert files(tmp_path / "one" / "identity") == files(tmp_path / "two" / "identity")
     assert cluster.names("secrets") == ["demo-identities-1"]
     assert cluster.objects["secrets", "demo-identities-1"]["immutable"] is True
+
+
+def test_identities_that_were_made_elsewhere_are_taken_whole(api: Api, cluster: KubeApi, tmp_path: Path) -> None:
+    store = IdentityStore(tmp_path / "elsewhere")
+    store.genesis(SPEC, store.ensure(SPEC, tmp_path))
+    secret = first_store(tmp_path / "elsewhere", SPEC)
+    assert secret["metadata"]["namespace"] == SPEC.kubernetes.namespace
+    cluster.objects["secrets", secret["metadata"]["name"]] = secret
+    made(api, tmp_path / "one" / "identity")
+    assert files(tmp_path / "one" / "identity") == files(tmp_path / "elsewhere")
+    assert cluster.names("secrets") == ["demo-identities-1"]
 
 
 def test_a_new_node_is_one_more_secret_and_nothing_else_changes(api: Api, cluster: KubeApi, tmp_path: Path) -> None:

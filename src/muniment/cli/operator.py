@@ -15,6 +15,7 @@ from muniment.controller.credentials import connection
 from muniment.controller.resource import definition
 from muniment.controller.serve import Operator, Settings
 from muniment.kernel import telemetry
+from muniment.operate import rollout
 from muniment.targets.kubernetes.client import connect, load_config
 
 LEASE = "muniment-operator"
@@ -46,6 +47,13 @@ def operator() -> None:
 @click.option(
     "--health-port", type=click.IntRange(1, 65535), default=HEALTH_PORT, show_default=True, help="Port of /healthz."
 )
+@click.option(
+    "--unit-timeout",
+    type=click.FloatRange(min=1),
+    default=rollout.UNIT_SECONDS,
+    show_default=True,
+    help="Seconds that each changed node may take to be fit again before the next one is changed.",
+)
 @click.option("--identity", default=socket.gethostname, help="Name among operators; default: the host's.")
 def run(
     kubeconfig: Path | None,
@@ -54,6 +62,7 @@ def run(
     all_namespaces: bool,
     work: Path,
     health_port: int,
+    unit_timeout: float,
     identity: str,
 ) -> None:
     """Keep every Consortium resource until stopped.
@@ -65,7 +74,13 @@ def run(
     telemetry.configure()
     own = connect(kubeconfig, context, None, request_seconds=lease.REQUEST_SECONDS, patience=0)
     served = () if all_namespaces else namespaces or (own.namespace,)
-    settings = Settings(namespaces=served, work=work / "operator", health_port=health_port, identity=identity)
+    settings = Settings(
+        namespaces=served,
+        work=work / "operator",
+        health_port=health_port,
+        identity=identity,
+        unit_seconds=unit_timeout,
+    )
 
     async def serve() -> None:
         leadership = lease.Leadership(own, LEASE, identity)

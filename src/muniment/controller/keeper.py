@@ -26,6 +26,7 @@ from muniment.operate import execute, kubernetes
 from muniment.operate.execute import Deployment
 from muniment.operate.observe import observe_with
 from muniment.operate.record import Record
+from muniment.operate.rollout import UNIT_SECONDS
 from muniment.operate.state import State
 from muniment.spec.model import Consortium
 from muniment.targets.kubernetes.client import Api
@@ -57,14 +58,24 @@ class Scratch(State):
 
 
 class Keeper:
-    """Keeps the consortium of `resource`, in the namespace of `api`, while `leading` is set."""
+    """Keeps the consortium of `resource`, in the namespace of `api`, while `leading` is set. A changed unit may take
+    `unit_seconds` to be fit again."""
 
-    def __init__(self, api: Api, resource: Mapping[str, Any], work: Path, leading: asyncio.Event) -> None:
+    def __init__(
+        self,
+        api: Api,
+        resource: Mapping[str, Any],
+        work: Path,
+        leading: asyncio.Event,
+        *,
+        unit_seconds: float = UNIT_SECONDS,
+    ) -> None:
         self._api = api
         self._resource = resource
         self._name = str(resource["metadata"]["name"])
         self._work = work
         self._leading = leading
+        self._unit_seconds = unit_seconds
         self._status: dict[str, Any] = dict(resource.get("status") or {})
         self._writing = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -131,7 +142,8 @@ class Keeper:
             self._record = deployment.record
             self._moved.set()
             try:
-                await execute.up(deployment, target, state, wait=AWAIT_SECONDS, listener=self._step)
+                patience = {"wait": AWAIT_SECONDS, "unit_seconds": self._unit_seconds}
+                await execute.up(deployment, target, state, **patience, listener=self._step)
             except WaitTimeoutError:
                 # Whether all is ready is told apart. But when a change stopped half-way, that is to be told.
                 if await asyncio.to_thread(target.pending, deployment.topology):

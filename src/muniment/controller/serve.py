@@ -46,6 +46,8 @@ class Settings:
     health_port: int
     identity: str
     """Name of this process among operators; the pod's name."""
+    unit_seconds: float
+    """So long each changed unit may take to be fit again."""
 
 
 @dataclass
@@ -91,7 +93,8 @@ class Operator:
         if keeper := self.keepers.get(place):
             keeper.notice(resource)
             return
-        keeper = Keeper(self.connect(place[0]), resource, self.settings.work, self.leadership.held)
+        api, settings = self.connect(place[0]), self.settings
+        keeper = Keeper(api, resource, settings.work, self.leadership.held, unit_seconds=settings.unit_seconds)
         self.keepers[place] = keeper
         self._tasks[place] = self._task(keeper.run(), f"keeper of {place[1]}")
         log.info("the resource is kept", extra={"consortium": place[1], "namespace": place[0]})

@@ -84,12 +84,12 @@ class ClusterIdentities:
         found = self._found(spec)
         fresh = {
             path: text
-            for path, text in self._files(spec).items()
+            for path, text in _files(self._root, spec).items()
             if path not in found.kept or (_is_certificate(path) and found.texts[path].strip() != text.strip())
         }
         if not fresh:
             return
-        manifest = self._manifest(f"{self._consortium}-identities-{found.rounds + 1}", STORE, fresh, immutable=True)
+        manifest = _store(self._consortium, self._api.namespace, found.rounds + 1, fresh)
         try:
             self._api.create(manifest)
         except ConflictError as error:
@@ -113,7 +113,8 @@ class ClusterIdentities:
                 self._check_mount(current, wanted)
 
     def _create_mount(self, name: str, wanted: Mapping[str, bytes]) -> None:
-        manifest = self._manifest(name, POD_MOUNT, wanted, immutable=not any(map(renewable, wanted)))
+        immutable = not any(map(renewable, wanted))
+        manifest = _manifest(name, self._api.namespace, self._consortium, POD_MOUNT, wanted, immutable=immutable)
         try:
             self._api.create(manifest)
         except ConflictError as error:
@@ -178,28 +179,11 @@ class ClusterIdentities:
                     continue
                 _lay(target, source.read_bytes(), renewed=False)
 
-    def _files(self, spec: Consortium) -> dict[str, bytes]:
-        tops = [self._root / name for name in (RESERVED_NAME, *spec.own_members)]
-        paths = [path for top in tops for path in sorted(top.rglob("*")) if path.is_file()]
-        if (self._root / GENESIS).exists():
-            paths.append(self._root / GENESIS)
-        found = {path.relative_to(self._root).as_posix(): path.read_bytes() for path in paths}
-        # A name that begins with a dot is a place where something was being made.
-        return {path: text for path, text in found.items() if not any(part.startswith(".") for part in path.split("/"))}
 
-    def _manifest(self, name: str, purpose: str, texts: Mapping[str, bytes], *, immutable: bool) -> Document:
-        return {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {
-                "name": name,
-                "namespace": self._api.namespace,
-                "labels": {**labels(self._consortium), PURPOSE: purpose},
-            },
-            "type": "Opaque",
-            "immutable": immutable,
-            "data": _encoded(texts),
-        }
+def first_store(root: Path, spec: Consortium) -> Document:
+    """The Secret that holds a whole identity store: what the operator would make at its first start, for identities
+    that were made elsewhere."""
+    return _store(spec.name, spec.kubernetes.namespace, 1, _files(root, spec))
 
 
 def mounted(topology: Topology, manifests: Iterable[Document]) -> dict[str, list[str]]:
@@ -229,6 +213,33 @@ def lay_out_files(api: Api, consortium: str, base: Path) -> None:
         for key in data:
             content = _decoded(document["metadata"]["name"], data, key)
             write_atomically(base / _plain(key), content, mode=SECRET_MODE)
+
+
+def _files(root: Path, spec: Consortium) -> dict[str, bytes]:
+    tops = [root / name for name in (RESERVED_NAME, *spec.own_members)]
+    paths = [path for top in tops for path in sorted(top.rglob("*")) if path.is_file()]
+    if (root / GENESIS).exists():
+        paths.append(root / GENESIS)
+    found = {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
+    # A name that begins with a dot is a place where something was being made.
+    return {path: text for path, text in found.items() if not any(part.startswith(".") for part in path.split("/"))}
+
+
+def _store(consortium: str, namespace: str, number: int, texts: Mapping[str, bytes]) -> Document:
+    return _manifest(f"{consortium}-identities-{number}", namespace, consortium, STORE, texts, immutable=True)
+
+
+def _manifest(
+    name: str, namespace: str, consortium: str, purpose: str, texts: Mapping[str, bytes], *, immutable: bool
+) -> Document:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": namespace, "labels": {**labels(consortium), PURPOSE: purpose}},
+        "type": "Opaque",
+        "immutable": immutable,
+        "data": _encoded(texts),
+    }
 
 
 def _merged(documents: Iterable[Document], consortium: str, tops: set[str]) -> Found:
