@@ -108,6 +108,13 @@ def test_what_is_not_ready_is_changed_before_what_is() -> None:
     assert following(known, units, Seen(names(known), names(known) - {"alpha-2"})).units == ("alpha-2",)
 
 
+def test_the_judge_is_changed_before_those_it_judges() -> None:
+    known = record(4)
+    judged = Record("demo", known.consensus, 4, ("alpha",), (*known.parts, part("alpha-agent", Role.AGENT)))
+    units = alone("alpha-1", "alpha-agent")
+    assert following(judged, units, Seen(names(judged), ())).units == ("alpha-agent",)
+
+
 def test_an_unready_node_waits_while_too_few_others_run() -> None:
     known = record(4)
     found = following(known, alone("alpha-2"), Seen(names(known) - {"alpha-1"}, names(known) - {"alpha-1", "alpha-2"}))

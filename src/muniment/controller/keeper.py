@@ -142,8 +142,14 @@ class Keeper:
             self._record = deployment.record
             self._moved.set()
             try:
-                patience = {"wait": AWAIT_SECONDS, "unit_seconds": self._unit_seconds}
-                await execute.up(deployment, target, state, **patience, listener=self._step)
+                await execute.up(
+                    deployment,
+                    target,
+                    state,
+                    wait=AWAIT_SECONDS,
+                    unit_seconds=self._unit_seconds,
+                    listener=self._step,
+                )
             except WaitTimeoutError:
                 # Whether all is ready is told apart. But when a change stopped half-way, that is to be told.
                 if await asyncio.to_thread(target.pending, deployment.topology):

@@ -61,12 +61,22 @@ def following(record: Record, pending: Units, seen: Seen) -> Next:
     """Which of the pending units may be changed now."""
     parts = {part.name: part for part in record.parts}
     first = ""
-    for unit in sorted(pending, key=lambda unit: ready_all(pending[unit], seen.ready)):
-        cause = _obstacle(record, [parts[name] for name in pending[unit] if name in parts], seen)
+    for name in sorted(pending, key=lambda name: _turn(_parts(parts, pending[name]), seen)):
+        cause = _obstacle(record, _parts(parts, pending[name]), seen)
         if not cause:
-            return Next((unit,))
-        first = first or f"{unit} is not changed yet: {cause}"
+            return Next((name,))
+        first = first or f"{name} is not changed yet: {cause}"
     return Next((), first)
+
+
+def _parts(parts: Mapping[str, Part], workloads: Sequence[str]) -> list[Part]:
+    return [parts[name] for name in workloads if name in parts]
+
+
+def _turn(unit: Sequence[Part], seen: Seen) -> tuple[bool, bool]:
+    """What is not ready comes first; of that the agents, without whom nothing is found to be ready."""
+    ready = ready_all([part.name for part in unit], seen.ready)
+    return ready, ready or all(part.role is not Role.AGENT for part in unit)
 
 
 def announcement(record: Record, pending: Units) -> str:
@@ -87,7 +97,8 @@ def _obstacle(record: Record, unit: Sequence[Part], seen: Seen) -> str:
     own = {part.name for part in unit}
     others = [part for part in record.parts if part.name not in own]
     if not ready_all(sorted(own), seen.ready):
-        return _quorum(record, unit, [part for part in others if part.name not in seen.running])
+        stopped = [part for part in others if part.name not in seen.running]
+        return _quorum(record, unit, stopped)
     out = [part for part in others if part.name not in seen.ready]
     return _same_kind(unit, out) or _quorum(record, unit, out) or _last_of_member(record, unit, own, seen.ready)
 
