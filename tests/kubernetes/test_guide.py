@@ -1,5 +1,6 @@
 """Promise: what docs/kubernetes.md says works, command by command: plain manifests, then two operators in one cluster,
-one with the chart, one from the command line, with TLS between their managers and a database of their own outside.
+one with the chart, one from the command line, who reach one another by load balancers as from another cluster, with
+TLS between their managers and a database outside.
 
 The tests are in this order on purpose.
 """
@@ -11,6 +12,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import pytest
 import yaml
 
 from muniment.kernel.waiting import NotYetError, wait_blocking
+from tests.kubernetes.balancer import addresses_of, give
 from tests.kubernetes.cluster import NAME, RELEASE, Cluster, values
 from tests.kubernetes.guide import Guide, commands
 from tests.kubernetes.guide import values as values_of_the_text
@@ -31,6 +34,8 @@ pytestmark = pytest.mark.timeout(1200)
 VOLUMES = 6
 WAIT_SECONDS = 300
 SQL_PORT = 25432
+ALPHA = addresses_of({"alpha": (3, 2)}, "203.0.113")
+BETA = addresses_of({"beta": (1, 0)}, "198.51.100")
 MONITORS = {"trial-node", "trial-peer", "trial-gateway", "trial-notary"}
 
 
@@ -174,8 +179,8 @@ def test_two_operators(alpha: Guide, beta: Guide, cluster: Cluster, database: Ou
     }
     (alpha.folder / "database.password").write_text(PASSWORD)
     (alpha.folder / "database.password").chmod(0o600)
-    ours = small(**shared, members={"alpha": own["alpha"]}, kubernetes={"monitoring": True})
-    theirs = small(**shared, members={"beta": own["beta"]}, kubernetes={"namespace": "beta"})
+    ours = small(**shared, members={"alpha": own["alpha"]}, kubernetes={"monitoring": True, "outside": outside(ALPHA)})
+    theirs = small(**shared, members={"beta": own["beta"]}, kubernetes={"namespace": "beta", "outside": outside(BETA)})
     write(alpha.folder, ours)
     write(beta.folder, {**theirs, "ipfs": {"replication": {"min": 1}}})
     alpha.follow("muniment member export alpha")
@@ -201,8 +206,12 @@ def test_two_operators(alpha: Guide, beta: Guide, cluster: Cluster, database: Ou
     alpha.follow("kubectl --namespace muniment label configmap members")
     made = identities(cluster)
     install(alpha, ours)
+    give(cluster, ALPHA)
     interrupted(beta)
-    beta.follow("muniment up --target kubernetes")
+    with ThreadPoolExecutor() as meanwhile:
+        given = meanwhile.submit(give, Cluster(lab, beta.folder, "beta"), BETA)
+        beta.follow("muniment up --target kubernetes")
+        given.result()
     assert json.loads(beta.run("muniment status --json"))["verdict"] == "ok"
     alpha.follow("kubectl --namespace muniment wait --for=condition=Ready consortium")
     assert made.items() <= identities(cluster).items()
@@ -316,6 +325,11 @@ def interrupted(operator: Guide) -> None:
     finally:
         first.send_signal(signal.SIGKILL)
         first.wait()
+
+
+def outside(addresses: dict[str, str]) -> dict[str, Any]:
+    """How the other operator reaches this one: by a load balancer only, as from another cluster."""
+    return {"type": "LoadBalancer", "addresses": addresses}
 
 
 def identities(cluster: Cluster) -> dict[str, str]:
