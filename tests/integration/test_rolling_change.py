@@ -26,7 +26,7 @@ STALL_SECONDS = 12.0
 
 
 class Watch(threading.Thread):
-    """Notes how many validators were not fit at once."""
+    """Notes how many validators were away at once."""
 
     def __init__(self, consortium: Consortium) -> None:
         super().__init__(daemon=True)
@@ -37,7 +37,7 @@ class Watch(threading.Thread):
     def run(self) -> None:
         while not self.ended.is_set():
             workloads = self._consortium.status()["workloads"]
-            self.away.append({one["name"] for one in workloads if one["name"] in NODES and not one["ready"]})
+            self.away.append({one["name"] for one in workloads if one["name"] in NODES and not one["running"]})
 
 
 def test_one_node_after_the_other_also_after_an_interruption(own_demo: Consortium) -> None:

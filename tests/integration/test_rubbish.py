@@ -101,6 +101,6 @@ def test_notarising_without_a_notary(tmp_path: Path) -> None:
 def test_changed_chain_is_refused(own_demo: Consortium) -> None:
     own_demo.run("render", "local", own_demo.spec_file, "--state", own_demo.state, "-o", own_demo.folder / "rendered")
     text = own_demo.spec_file.read_text()
-    own_demo.spec_file.write_text(text.replace("block_period_seconds: 1\n", "block_period_seconds: 2\n", 1))
+    own_demo.spec_file.write_text(text.replace("request_timeout_seconds: 1\n", "request_timeout_seconds: 2\n", 1))
     assert own_demo.spec_file.read_text() != text
-    assert "block_period_seconds" in refused(own_demo, *up(own_demo), status=1)
+    assert "request_timeout_seconds" in refused(own_demo, *up(own_demo), status=1)

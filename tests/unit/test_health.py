@@ -141,3 +141,12 @@ def test_who_halts_it_is_who_is_named(validators: list[int], consensus: Consensu
     named = {f"m{i}" for i, own in enumerate(validators) if own and total - own < quorum(consensus, total)}
     said = {warning.split()[4] for warning in assessed(*validators, consensus=consensus) if "an outage of" in warning}
     assert said == named
+
+
+@pytest.mark.parametrize(("consensus", "warned"), [(QBFT, True), (IBFT, False)])
+def test_validators_that_would_take_turns_in_two_orders(consensus: Consensus, warned: bool) -> None:
+    # Addresses of the keys 5 and 6: 0xe1AB… and 0xE57b….
+    spec = Consortium.model_validate({"members": {"m0": {}}, "chain": {"consensus": consensus}})
+    made = assess(spec, consortium(member("m0", first_key=5, nodes=2))).warnings
+    found = [warning for warning in made if "in one order by the bytes" in warning]
+    assert [warning.startswith("validators m0-2 and m0-1 are") for warning in found] == [True] * warned

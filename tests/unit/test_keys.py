@@ -44,7 +44,7 @@ def test_as_eth_keys_computes_it(number: int) -> None:
 
 
 def test_new_keys_are_usable_and_differ() -> None:
-    made = {keys.new_node_key() for _ in range(50)}
+    made = {keys.new_key() for _ in range(50)}
     assert len(made) == 50
     assert all(len(keys.enode_id(key)) == 128 for key in made)
 
@@ -75,3 +75,24 @@ def test_wrong_addresses(text: str) -> None:
 def test_addresses_have_twenty_bytes() -> None:
     with pytest.raises(ValueError, match="20 bytes"):
         keys.checksum_address(b"short")
+
+
+def test_addresses_of_new_nodes_are_in_one_order_by_bytes_and_by_text() -> None:
+    made = [keys.address(keys.new_node_key()) for _ in range(40)]
+    assert all(text[2:6].isdecimal() for text in made)
+    assert keys.disordered(made) is None
+    assert sorted(made) == sorted(made, key=keys.address_bytes)
+
+
+def test_two_validators_that_take_turns_in_two_orders() -> None:
+    """As seen: restarted GoQuorum validators had the second one before the first."""
+    seen = ("0xaeb3177F4Bfe86e3308C27B658d25BcaFF9108Ad", "0xBCab46800F770E39616073b581332437E3149252")
+    others = ("0x4F81108bbB88aC7AC3e937b3714d8F921c9a13ab", "0x88552dB659F6D289e3a784406414Db08245f056E")
+    assert keys.disordered([*seen, *others]) == (seen[1], seen[0])
+    assert keys.disordered([seen[0], *others]) is None
+
+
+@given(st.sets(st.binary(min_size=20, max_size=20), max_size=8))
+def test_disorder_is_found_whenever_there_is_one(raws: set[bytes]) -> None:
+    texts = [keys.checksum_address(raw) for raw in raws]
+    assert (keys.disordered(texts) is None) == (sorted(texts) == sorted(texts, key=keys.address_bytes))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Iterable
+from itertools import pairwise
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from eth_hash.auto import keccak
@@ -18,11 +20,34 @@ CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 ADDRESS_BYTES = 20
 _KEY = re.compile("[0-9a-f]{64}")
+_DECIMAL = re.compile("0x[0-9]{4}")
+
+
+def new_key() -> str:
+    """A fresh private key as 64 hex digits."""
+    return f"{secrets.randbelow(CURVE_ORDER - 1) + 1:064x}"
 
 
 def new_node_key() -> str:
-    """A fresh private key as 64 hex digits, in the form of GoQuorum's `nodekey` file."""
-    return f"{secrets.randbelow(CURVE_ORDER - 1) + 1:064x}"
+    """A fresh private key in the form of GoQuorum's `nodekey` file, whose address begins with four decimal digits.
+
+    With QBFT validators take turns in the order of their addresses: in that of the bytes, and in that of the text once
+    they were restarted (consensus/istanbul/backend, `ValidatorSortByByte` in backend.go, `ValidatorSortByString` in
+    snapshot.go). In the text a capital B comes before a small a: then restarted validators and others refuse one
+    another's proposals, and every block takes many rounds. Among addresses that begin like this both orders are the
+    same, but for one pair in ten thousand (`disordered`).
+    """
+    while True:
+        key = new_key()
+        if _DECIMAL.match(address(key)):
+            return key
+
+
+def disordered(addresses: Iterable[str]) -> tuple[str, str] | None:
+    """Two of the addresses (with checksums) that are in one order by their bytes and in the other by their text; None
+    when both orders are the same."""
+    by_text = sorted(addresses)
+    return next(((one, other) for one, other in pairwise(by_text) if one.lower() > other.lower()), None)
 
 
 def public_key(key: str) -> bytes:

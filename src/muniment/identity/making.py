@@ -151,7 +151,7 @@ def _whole_member(name: str, member: Member, *, privacy: bool) -> Callable[[], M
         keystore_path, passphrase_path = account_paths(name)
         passphrase = keystore.new_passphrase()
         files = {
-            keystore_path: keystore.encrypt(keys.new_node_key(), passphrase),
+            keystore_path: keystore.encrypt(keys.new_key(), passphrase),
             passphrase_path: passphrase + "\n",
             rest_password_path(name): keystore.new_passphrase() + "\n",
             database_password_path(name): keystore.new_passphrase() + "\n",

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from muniment.identity.keys import disordered
 from muniment.identity.model import Identities
 from muniment.spec.model import Consensus, Consortium
 
@@ -65,6 +66,7 @@ def assess(spec: Consortium, identities: Identities) -> Assessment:
         *_halting_members(consensus, identities),
         *_no_tolerance(consensus, count),
         *_useless_validators(consensus, count),
+        *_two_orders(consensus, identities),
     )
     return Assessment(
         validators=count,
@@ -114,6 +116,20 @@ def _useless_validators(consensus: Consensus, total: int) -> list[str]:
     return [
         f"of {total} validators {faults} may lie, ceil({total}/3) - 1, and of {enough} as many: {spare} nothing;"
         f" of {better} validators {faults + 1} may lie"
+    ]
+
+
+def _two_orders(consensus: Consensus, identities: Identities) -> list[str]:
+    names = {node.coinbase: node.name for member in identities.members for node in member.nodes if node.validator}
+    found = disordered(names) if consensus is Consensus.QBFT else None
+    if found is None:
+        return []
+    first, second = (names[address] for address in found)
+    return [
+        f"validators {first} and {second} are in one order by the bytes of their addresses and in the other by their"
+        " text: GoQuorum changes from the first to the second when a validator is restarted,"
+        " and while both are in use blocks take many rounds; make one of them anew before the chain is started, or"
+        " restart all validators together"
     ]
 
 
