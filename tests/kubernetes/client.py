@@ -33,7 +33,8 @@ class Load:
         command = self.cluster.python_command("-m", "tests.kubernetes.load", self.cluster.gateway, self.report)
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
-        assert self._process.stdout.readline().strip() == BEGUN
+        with self._process.stdout as said:
+            assert said.readline().strip() == BEGUN
 
     def stop(self) -> dict[str, Any]:
         """End it; `sent` transactions, `failed` requests with their causes, `gap`: the longest time without a block."""
