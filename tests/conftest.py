@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("muniment", deadline=None)
+settings.load_profile("muniment")
 
 
 @pytest.fixture

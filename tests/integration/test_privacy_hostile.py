@@ -192,7 +192,6 @@ def test_requests_made_from_the_description(manager: ManagerProcess, file: str, 
         @seed(20261123)
         @settings(
             max_examples=BY_SCHEMA,
-            deadline=None,
             database=None,
             phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from muniment.identity import export
@@ -125,7 +125,6 @@ def test_a_wrong_file(tmp_path: Path, changes: dict[str, Any], said: str) -> Non
 TEXT = export.dump(exported(Consensus.RAFT)).encode()
 
 
-@settings(deadline=None)
 @given(st.integers(0, len(TEXT) - 1), st.integers(1, 255))
 def test_a_changed_byte_is_only_ever_an_input_error(
     tmp_path_factory: pytest.TempPathFactory, at: int, mask: int

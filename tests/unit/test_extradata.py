@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import rlp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from muniment.identity import extradata, keys
@@ -20,14 +20,12 @@ LISTED = bytes.fromhex(
 )
 
 
-@settings(deadline=None)
 @given(consensus_types, validator_sets)
 def test_round_trip_in_ascending_order(consensus: Consensus, addresses: set[bytes]) -> None:
     data = extradata.build(consensus, addresses)
     assert extradata.validators(consensus, data) == tuple(sorted(addresses))
 
 
-@settings(deadline=None)
 @given(validator_sets)
 def test_rlp_is_what_the_rlp_package_writes(addresses: set[bytes]) -> None:
     ordered = sorted(addresses)
@@ -51,7 +49,6 @@ def test_clique_and_raft_of_known_keys() -> None:
     assert extradata.build(Consensus.RAFT, ADDRESSES) == bytes(32) + joined
 
 
-@settings(deadline=None)
 @given(consensus_types, validator_sets, st.data())
 def test_a_changed_byte_is_refused_or_changes_an_address(
     consensus: Consensus, addresses: set[bytes], draw: st.DataObject
@@ -65,7 +62,6 @@ def test_a_changed_byte_is_refused_or_changes_an_address(
     assert set(found) != addresses
 
 
-@settings(deadline=None)
 @given(consensus_types, st.binary(max_size=300))
 def test_rubbish(consensus: Consensus, data: bytes) -> None:
     try:

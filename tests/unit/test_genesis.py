@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from muniment.identity import genesis
@@ -195,7 +195,6 @@ def test_a_damaged_genesis(change: Any) -> None:
         genesis.decode(json.dumps(document))
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 127))
 def test_a_changed_character_is_only_ever_an_integrity_error(at: int, mask: int) -> None:
     text = built()
@@ -207,7 +206,6 @@ def test_a_changed_character_is_only_ever_an_integrity_error(at: int, mask: int)
         assert str(error)  # noqa: PT017 - white space may change without effect
 
 
-@settings(deadline=None)
 @given(st.text(max_size=100) | st.integers().map(str) | st.just("[" * 100_000))
 def test_rubbish(text: str) -> None:
     with pytest.raises(IntegrityError, match="restore the file"):

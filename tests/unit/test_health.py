@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from muniment.operate.health import assess, faults_tolerated, outages_tolerated, quorum
@@ -45,14 +45,12 @@ def test_majorities(consensus: Consensus, validators: int, needed: int, faults: 
     assert faults_tolerated(consensus, validators) == outages_tolerated(consensus, validators) == faults
 
 
-@settings(deadline=None)
 @given(BFT, COUNTS)
 def test_two_quorums_share_more_than_may_lie(consensus: Consensus, validators: int) -> None:
     shared = 2 * quorum(consensus, validators) - validators
     assert shared > faults_tolerated(consensus, validators)
 
 
-@settings(deadline=None)
 @given(BFT, COUNTS)
 def test_the_honest_are_a_quorum(consensus: Consensus, validators: int) -> None:
     faults = faults_tolerated(consensus, validators)
@@ -61,14 +59,12 @@ def test_the_honest_are_a_quorum(consensus: Consensus, validators: int) -> None:
     assert 3 * faults < validators <= 3 * faults + 3
 
 
-@settings(deadline=None)
 @given(st.sampled_from(Consensus), COUNTS)
 def test_one_more_outage_would_stop_it(consensus: Consensus, validators: int) -> None:
     left = validators - outages_tolerated(consensus, validators)
     assert left >= quorum(consensus, validators) > left - 1
 
 
-@settings(deadline=None)
 @given(st.sampled_from(Consensus), COUNTS)
 def test_a_validator_more_never_tolerates_less(consensus: Consensus, validators: int) -> None:
     assert faults_tolerated(consensus, validators + 1) >= faults_tolerated(consensus, validators)
@@ -134,7 +130,6 @@ def test_warnings(validators: tuple[int, ...], consensus: Consensus, said: str) 
     assert said in assessed(*validators, consensus=consensus)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=6).filter(any), st.sampled_from(Consensus))
 def test_who_halts_it_is_who_is_named(validators: list[int], consensus: Consensus) -> None:
     total = sum(validators)

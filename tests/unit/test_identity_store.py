@@ -176,7 +176,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> IdentityStore:
     return store
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from([*SECRETS, GENESIS]), st.integers(0, 10_000), st.integers(1, 255))
 def test_a_changed_byte_is_only_ever_told(made: IdentityStore, path: str, at: int, mask: int) -> None:
     file = made.root / path

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from eth_keys import keys as oracle
 from eth_utils import to_checksum_address
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from muniment.identity import keys
@@ -35,7 +35,6 @@ def test_known_public_key() -> None:
     )
 
 
-@settings(deadline=None)
 @given(numbers)
 def test_as_eth_keys_computes_it(number: int) -> None:
     public = oracle.PrivateKey(number.to_bytes(32, "big")).public_key
@@ -57,7 +56,6 @@ def test_no_key(key: str) -> None:
         keys.public_key(key)
 
 
-@settings(deadline=None)
 @given(st.binary(min_size=20, max_size=20))
 def test_checksums(raw: bytes) -> None:
     address = keys.checksum_address(raw)

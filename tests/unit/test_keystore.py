@@ -68,7 +68,7 @@ def test_unusable_parameters(change: dict[str, Any]) -> None:
         keystore.decrypt(json.dumps(document), PASSPHRASE)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, len(WRITTEN) - 1), st.integers(1, 127))
 def test_a_changed_character_is_refused_or_without_effect(at: int, mask: int) -> None:
     changed = WRITTEN[:at] + chr(ord(WRITTEN[at]) ^ mask) + WRITTEN[at + 1 :]
@@ -78,7 +78,6 @@ def test_a_changed_character_is_refused_or_without_effect(at: int, mask: int) ->
         assert str(error)  # noqa: PT017 - either outcome is right
 
 
-@settings(deadline=None)
 @given(st.text(max_size=100))
 def test_rubbish(text: str) -> None:
     with pytest.raises(ValueError, match="keystore"):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import base64
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from muniment.identity import libp2p
@@ -21,7 +21,6 @@ def test_known_vector() -> None:
     assert libp2p.peer_id(key) == "12D3KooWQK1wnefoLrcVHbbnf5tLzbopUd3K3bFAoJpA7YJgL5pV"
 
 
-@settings(deadline=None)
 @given(seeds)
 def test_every_key_has_an_id_of_the_known_form(seed: bytes) -> None:
     found = libp2p.peer_id(libp2p.peer_key_of_seed(seed))
@@ -33,7 +32,6 @@ def test_new_keys_differ() -> None:
     assert len({libp2p.peer_id(libp2p.new_peer_key()) for _ in range(20)}) == 20
 
 
-@settings(deadline=None)
 @given(seeds, st.integers(0, 67), st.integers(1, 255))
 def test_a_changed_byte_is_found(seed: bytes, at: int, mask: int) -> None:
     raw = bytearray(base64.b64decode(libp2p.peer_key_of_seed(seed)))
@@ -42,7 +40,6 @@ def test_a_changed_byte_is_found(seed: bytes, at: int, mask: int) -> None:
         libp2p.peer_id(base64.b64encode(raw).decode())
 
 
-@settings(deadline=None)
 @given(st.text(max_size=120))
 def test_rubbish(text: str) -> None:
     with pytest.raises(ValueError, match="private key"):

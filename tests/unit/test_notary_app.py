@@ -220,7 +220,7 @@ async def test_health_and_metrics(tmp_path: Path) -> None:
         assert "muniment_notary_anchors_total 1.0" in text
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     files=st.lists(st.tuples(st.text(max_size=20), st.binary(max_size=300)), min_size=1, max_size=5),
     step=st.integers(1, 200),

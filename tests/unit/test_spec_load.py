@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from muniment.kernel.errors import InputError
@@ -190,7 +190,6 @@ def test_too_large(tmp_path: Path) -> None:
         load(file)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "replace")))
 def test_rubbish_is_only_ever_an_input_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     file = tmp_path_factory.getbasetemp() / "rubbish.yaml"
@@ -207,7 +206,6 @@ json_like = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.dictionaries(names, json_like, max_size=5))
 def test_wrong_shapes_are_only_ever_input_errors(tmp_path_factory: pytest.TempPathFactory, value: object) -> None:
     file = tmp_path_factory.getbasetemp() / "shape.yaml"
@@ -226,7 +224,6 @@ members = st.dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(members, st.sampled_from(["qbft", "ibft", "raft", "clique"]), st.integers(1, 2**53 - 1))
 def test_what_is_right_is_read_as_written(
     tmp_path_factory: pytest.TempPathFactory, found: dict[str, dict[str, int]], consensus: str, chain: int

@@ -55,7 +55,7 @@ def test_a_file_of_three_levels_has_the_cid_that_kubo_gives_it() -> None:
 
 
 @given(st.lists(st.sampled_from([0, 1, 4096, MIB - 1, MIB, MIB + 1, 2 * MIB]), max_size=5), st.binary(max_size=40))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_size_of_the_pieces_does_not_matter(sizes: list[int], seed: bytes) -> None:
     pieces = [
         (hashlib.sha256(seed + bytes([number])).digest() * (size // 32 + 1))[:size] for number, size in enumerate(sizes)
