@@ -73,13 +73,7 @@ def init(output: Path | None, schema: bool) -> None:
     show_default=True,
     help="Seconds that everything together may take to become ready.",
 )
-@click.option(
-    "--unit-timeout",
-    type=click.FloatRange(min=1),
-    default=rollout.UNIT_SECONDS,
-    show_default=True,
-    help="Seconds that each changed node may take to be fit again before the next one is changed.",
-)
+@options.unit_timeout(rollout.UNIT_SECONDS)
 def up(
     spec: Path,
     state: Path,

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import yaml
 
+from muniment.cli import options
 from muniment.controller import lease
 from muniment.controller.credentials import connection
 from muniment.controller.resource import definition
@@ -47,13 +48,7 @@ def operator() -> None:
 @click.option(
     "--health-port", type=click.IntRange(1, 65535), default=HEALTH_PORT, show_default=True, help="Port of /healthz."
 )
-@click.option(
-    "--unit-timeout",
-    type=click.FloatRange(min=1),
-    default=rollout.UNIT_SECONDS,
-    show_default=True,
-    help="Seconds that each changed node may take to be fit again before the next one is changed.",
-)
+@options.unit_timeout(rollout.UNIT_SECONDS)
 @click.option("--identity", default=socket.gethostname, help="Name among operators; default: the host's.")
 def run(
     kubeconfig: Path | None,
