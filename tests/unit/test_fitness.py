@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muniment.agent.fitness import MEMORY, Fitness, History, Limits, Sample, Shown, judge, lacking_since, remember
+from muniment.agent.fitness import (
+    MEMORY,
+    Fitness,
+    History,
+    Limits,
+    Memory,
+    Sample,
+    Shown,
+    judge,
+    lacking_since,
+    remember,
+)
 
 LIMITS = Limits(max_lag_blocks=2, max_lag_seconds=3.0)
 T0 = 1_700_000_000.0
@@ -22,7 +33,9 @@ def at(head: int, *, pause: float = 1.0, **more: object) -> Sample:
 def judged(
     samples: dict[str, Sample], *, history: History = (), now: float = 100.0, maintenance: frozenset[str] = frozenset()
 ) -> dict[str, Fitness]:
-    return judge(samples, dict.fromkeys(samples, 1), maintenance, remember(history, samples, now), LIMITS, now)
+    """Of nodes that answered before, too."""
+    memory = Memory(history, dict.fromkeys(samples, 0))
+    return judge(samples, dict.fromkeys(samples, 1), maintenance, remember(memory, samples, now), LIMITS, now)
 
 
 DEAD = Sample(cause="does not answer")
@@ -79,31 +92,56 @@ def test_the_numbers_are_reported() -> None:
 
 def test_the_only_node_of_a_consortium_needs_no_peer() -> None:
     samples = {"a": at(10, peers=0)}
-    assert judge(samples, {"a": 0}, (), (), LIMITS, 1.0)["a"].ready
+    assert judge(samples, {"a": 0}, (), Memory(), LIMITS, 1.0)["a"].ready
 
 
 def test_a_chain_that_stands_still_leaves_all_fit() -> None:
     samples = {name: at(10) for name in "abc"}
-    history = remember((), samples, 0.0)
+    history = remember(Memory(), samples, 0.0).history
     assert all(fitness.ready for fitness in judged(samples, history=history, now=86_400.0).values())
 
 
 def test_when_nobody_answers_the_memory_stays() -> None:
-    assert remember(LONG_AGO, {"a": DEAD}, 100.0) == LONG_AGO
+    assert remember(Memory(LONG_AGO), {"a": DEAD}, 100.0).history == LONG_AGO
 
 
 def test_a_chain_begun_anew_forgets_the_old_one() -> None:
     samples = {"a": at(0), "b": at(1)}
-    assert remember(LONG_AGO, samples, 100.0) == (Shown(1, 100.0),)
+    memory = remember(Memory(LONG_AGO, {"a": 11, "b": 11}), samples, 100.0)
+    assert memory == Memory((Shown(1, 100.0),), {"a": 1, "b": 1})
     assert all(fitness.ready for fitness in judged(samples, history=LONG_AGO).values())
 
 
 def test_the_memory_is_bounded() -> None:
-    history: History = ()
+    memory = Memory()
     for head in range(MEMORY + 10):
-        history = remember(history, {"a": at(head)}, float(head))
-    assert len(history) == MEMORY
-    assert lacking_since(0, history) == 10.0
+        memory = remember(memory, {"a": at(head)}, float(head))
+    assert len(memory.history) == MEMORY
+    assert lacking_since(0, memory.history) == 10.0
+
+
+def test_a_node_that_comes_back_behind_is_unfit_until_it_has_what_was_there() -> None:
+    """One block and no time behind: it is so small that lag alone would not tell."""
+    memory, causes = Memory(), []
+    for now, own, sibling in [
+        (0.0, DEAD, 10),
+        (1.0, at(10), 11),
+        (1.5, at(10), 12),
+        (2.0, at(11), 12),
+        (2.5, DEAD, 13),
+    ]:
+        samples = {"a": own, "b": at(sibling)}
+        memory = remember(memory, samples, now / 2)
+        causes.append(judge(samples, {}, (), memory, LIMITS, now / 2)["a"].cause)
+    due = [f"{blocks} behind b since it answers again" for blocks in ("1 block", "2 blocks")]
+    assert causes == ["does not answer", *due, "", "does not answer"]
+    assert "a" not in memory.due
+
+
+def test_an_agent_that_begins_knows_of_nobody_what_is_missing() -> None:
+    samples = {"a": at(10), "b": at(11)}
+    fitness = judge(samples, {}, (), remember(Memory(), samples, 0.0), LIMITS, 0.0)
+    assert {name: one.ready for name, one in fitness.items()} == {"a": False, "b": True}
 
 
 HEADS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40), st.floats(0.01, 5)), min_size=1, max_size=30)
@@ -111,13 +149,13 @@ HEADS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40), st.floats(0.0
 
 @given(HEADS)
 def test_the_node_with_the_best_head_is_always_fit(steps: list[tuple[int, int, float]]) -> None:
-    history: History = ()
+    memory = Memory()
     now = 0.0
     for a, b, passed in steps:
         now += passed
         samples = {"a": at(a), "b": at(b)}
-        history = remember(history, samples, now)
-        fitness = judge(samples, {}, (), history, LIMITS, now)
+        memory = remember(memory, samples, now)
+        fitness = judge(samples, {}, (), memory, LIMITS, now)
         assert fitness["a" if a >= b else "b"].ready
 
 
@@ -126,15 +164,15 @@ def test_a_node_in_sync_shows_all_that_its_siblings_showed_longer_ago_than_the_l
     steps: list[tuple[int, int, float]],
 ) -> None:
     """The invariant's first half, against a plain record of all that was shown; heads only rise here."""
-    history: History = ()
+    memory = Memory()
     shown: list[tuple[float, int]] = []
     now, a, b = 0.0, 0, 0
     for rise_a, rise_b, passed in steps:
         now, a, b = now + passed, a + rise_a % 4, b + rise_b % 4
         shown.append((now, max(a, b)))
         samples = {"a": at(a), "b": at(b)}
-        history = remember(history, samples, now)
-        for fitness in judge(samples, {}, (), history, LIMITS, now).values():
+        memory = remember(memory, samples, now)
+        for fitness in judge(samples, {}, (), memory, LIMITS, now).values():
             due = max((head for when, head in shown if now - when > LIMITS.max_lag_seconds), default=0)
             assert fitness.head is not None
             assert not fitness.ready or fitness.head >= due
@@ -143,14 +181,14 @@ def test_a_node_in_sync_shows_all_that_its_siblings_showed_longer_ago_than_the_l
 @given(HEADS, st.integers(1, 1000))
 def test_only_differences_count(steps: list[tuple[int, int, float]], shift: int) -> None:
     def run(offset: int) -> list[dict[str, bool]]:
-        history: History = ()
+        memory = Memory()
         now = 0.0
         verdicts = []
         for a, b, passed in steps:
             now += passed
             samples = {"a": at(a + offset), "b": at(b + offset)}
-            history = remember(history, samples, now)
-            verdicts.append({name: f.ready for name, f in judge(samples, {}, (), history, LIMITS, now).items()})
+            memory = remember(memory, samples, now)
+            verdicts.append({name: f.ready for name, f in judge(samples, {}, (), memory, LIMITS, now).items()})
         return verdicts
 
     assert run(0) == run(shift)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 import pytest
 
@@ -27,6 +28,7 @@ class Changing(FakeTarget):
         self.broken = set(broken)
         self.stopped: set[str] = set()
         self.flapping = False
+        self.lagging = ""
         self.looks = 0
 
     def pending(self, topology: Topology) -> dict[str, tuple[str, ...]]:
@@ -46,6 +48,9 @@ class Changing(FakeTarget):
         if self.flapping and self.changed:
             self.looks += 1
             away |= {name for group in self.changed for name in group} if self.looks % 2 else set()
+        if (self.lagging,) in self.changed:
+            self.looks += 1
+            away |= {self.lagging} if self.looks > 1 else set()
         return status(dict.fromkeys(away | self.stopped, "it ended"), stopped=self.stopped)
 
 
@@ -56,6 +61,7 @@ def rollout(target: Changing, notes: list[tuple[str, str]] | None = None) -> Rol
         observe=target.status,
         unit_seconds=0.5,
         steady_seconds=0.05,
+        sync_seconds=0.05,
         note=lambda unit, state: None if notes is None else notes.append((unit, state)),
     )
 
@@ -104,3 +110,17 @@ async def test_ready_for_a_moment_is_not_fit() -> None:
     with pytest.raises(WaitTimeoutError, match=r"alpha-1 being fit after its change"):
         await rollout(target).run()
     assert target.changed == [("alpha-1",)]
+
+
+@pytest.mark.parametrize(("node", "noticed"), [("alpha-1", False), ("beta-1", True)])
+async def test_a_validator_without_siblings_must_be_fit_for_longer(node: str, noticed: bool) -> None:
+    """Nobody can tell it at its first look that it lags; of the others their agent says so by itself."""
+    target = Changing()
+    target.lagging = node
+    target.old = [node]
+    change = replace(rollout(target), steady_seconds=0.0, sync_seconds=0.3)
+    if noticed:
+        with pytest.raises(WaitTimeoutError, match="beta-1 being fit after its change"):
+            await change.run()
+    else:
+        await change.run()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from muniment.agent.fitness import Fitness, History, Limits, Sample, judge, remember
+from muniment.agent.fitness import Fitness, Limits, Memory, Sample, judge, remember
 from muniment.agent.maintenance import Maintenance
 from muniment.clients.privacy_status import PrivacyStatusClient, SilentError
 from muniment.clients.quorum import NoAnswerError, QuorumClient, RpcError
@@ -109,7 +109,7 @@ class NodeWatch:
         self._clock = clock
         self._samples: dict[str, Sample] = {}
         self._late: set[str] = set()
-        self._history: History = ()
+        self._memory = Memory()
         self._judged_at = clock()
 
     @property
@@ -171,8 +171,8 @@ class NodeWatch:
         if len(self._samples) < len(self._doors):
             return
         now = self._clock()
-        self._history = remember(self._history, self._samples, now)
-        judged = judge(self._samples, self._min_peers, self._maintenance.names, self._history, self._limits, now)
+        self._memory = remember(self._memory, self._samples, now)
+        judged = judge(self._samples, self._min_peers, self._maintenance.names, self._memory, self._limits, now)
         for name, fitness in judged.items():
             before = self.fitness.get(name)
             if before is None or before.ready != fitness.ready:

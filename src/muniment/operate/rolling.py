@@ -88,6 +88,13 @@ def announcement(record: Record, pending: Units) -> str:
     return f"the chain tolerates no outage: it stands still while {', '.join(changed)} is changed"
 
 
+def lags_unseen(record: Record, workloads: Collection[str]) -> bool:
+    """Whether nobody sees that a validator among them lacks blocks: its agent compares a member's nodes with one
+    another, and it has no sibling."""
+    parts = [part for part in record.parts if part.name in workloads and part.validator]
+    return any(len(record.of(part.member, Role.NODE)) == 1 for part in parts)
+
+
 def ready_all(workloads: Sequence[str], ready: Collection[str]) -> bool:
     """Whether all of them are ready."""
     return all(name in ready for name in workloads)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from muniment.kernel.errors import WaitTimeoutError
 from muniment.kernel.events import Listener, Step, ignore
 from muniment.kernel.waiting import NotYetError, wait_for
-from muniment.operate.rolling import Next, Seen, Units, announcement, at_once, following, ready_all
+from muniment.operate.rolling import Next, Seen, Units, announcement, at_once, following, lags_unseen, ready_all
 from muniment.operate.status import Status
 from muniment.targets.base import Target
 from muniment.topology.model import Topology
@@ -20,6 +20,10 @@ UNIT_SECONDS = 120.0
 
 STEADY_SECONDS = 2.0
 """So long a unit must be found ready without a break: the first looks may be judgements from before the change."""
+
+SYNC_SECONDS = 12.0
+"""The same for a validator of which nobody sees that it lags. A node that comes back may fetch what it lacks only in
+the engine's next sync cycle, ten seconds later (eth/sync.go); it takes no part in the consensus until then."""
 
 Observe = Callable[[], Awaitable[Status]]
 
@@ -33,6 +37,7 @@ class Rollout:
     observe: Observe
     unit_seconds: float = UNIT_SECONDS
     steady_seconds: float = STEADY_SECONDS
+    sync_seconds: float = SYNC_SECONDS
     listener: Listener = ignore
     note: Callable[[str, str], None] = lambda _unit, _state: None
     """Writes a line to the journal: the unit, and `begin`, `end` or `failed`."""
@@ -68,7 +73,8 @@ class Rollout:
         self.note(unit, "begin")
         await asyncio.to_thread(self.target.apply, self.topology, (unit,))
         try:
-            await self._fit(unit, workloads)
+            steady = self.sync_seconds if lags_unseen(status.record, workloads) else self.steady_seconds
+            await self._fit(unit, workloads, steady)
         except WaitTimeoutError as error:
             self.note(unit, "failed")
             raise WaitTimeoutError(
@@ -78,7 +84,7 @@ class Rollout:
         self.note(unit, "end")
         self.listener(Step(unit, "ready", "end"))
 
-    async def _fit(self, unit: str, workloads: tuple[str, ...]) -> None:
+    async def _fit(self, unit: str, workloads: tuple[str, ...], steady: float) -> None:
         since: float | None = None
 
         async def look() -> None:
@@ -89,10 +95,10 @@ class Rollout:
                 since = None
                 raise NotYetError(_causes(status, workloads, ready))
             since = since or time.monotonic()
-            if time.monotonic() - since < self.steady_seconds:
+            if time.monotonic() - since < steady:
                 raise NotYetError("it was ready for a moment only")
 
-        await wait_for(f"{unit} being fit after its change", look, timeout=self.unit_seconds)
+        await wait_for(f"{unit} being fit after its change", look, timeout=self.unit_seconds + steady)
 
 
 def _seen(status: Status) -> Seen:

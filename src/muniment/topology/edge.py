@@ -22,8 +22,7 @@ MAX_LAG_BLOCKS = 2
 """A node may be this many blocks behind its best sibling, for as long as `MAX_LAG_SECONDS`."""
 
 MAX_LAG_SECONDS = 3.0
-"""Blocks travel in milliseconds; three seconds leave room for a busy machine, and are less than a killed node needs to
-come back, so that a node that comes back behind is never taken for fit."""
+"""Blocks travel in milliseconds; three seconds leave room for a busy machine."""
 
 AGENT_STOP_SECONDS = 5
 GATEWAY_STOP_SECONDS = 5
