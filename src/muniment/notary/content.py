@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
-from collections.abc import AsyncIterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -22,6 +24,13 @@ from muniment.notary.tee import Reader, pour
 from muniment.notary.values import Member
 
 PINNED: Final = "pinned"
+UNAWARE: Final = "unpinned"
+"""What a cluster peer says that does not know of the pin."""
+
+GOSSIP_SECONDS: Final = 5.0
+"""A pin travels in milliseconds. Peers that do not know of it after so long are asked themselves: gossip between peers
+that are connected was seen to stop until one of them was restarted."""
+
 PIN_SECONDS: Final = 60.0
 """How long the pins are waited for: longer than a cluster peer takes to give up another one that hangs (40 s)."""
 
@@ -55,6 +64,15 @@ class ClusterDoor(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Pin:
+    """What the cluster is asked for: this content at these cluster peers."""
+
+    cid: str
+    name: str
+    allocations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Peer:
     """One peer: its two doors, and the ID under which the cluster knows it."""
 
@@ -78,9 +96,9 @@ class ClusterStore:
         directory = await asyncio.to_thread(directory_of, members)
         files = ((summary_of(member), self._spool.read(member.place, member.size)) for member in members)
         holders = await self._import(car(directory.root, directory.nodes, files))
-        cid = directory.root
-        await self._pin(cid, [peer.cluster_id for peer in holders], f"muniment batch {number}")
-        return await self._pinned(cid, holders)
+        pin = Pin(directory.root, f"muniment batch {number}", tuple(peer.cluster_id for peer in holders))
+        await self._pin(pin)
+        return await self._pinned(pin)
 
     async def _import(self, content: Iterator[bytes]) -> list[Peer]:
         """Stream to as many peers as are wanted; returns those that took all, at least the minimum."""
@@ -131,50 +149,72 @@ class ClusterStore:
                 break
         return [task.result() if task.done() else "it is slow" for task in imports]
 
-    async def _pin(self, cid: str, allocations: Sequence[str], name: str) -> None:
+    async def _pin(self, pin: Pin) -> None:
         """Ask one cluster peer after the other until one takes the pin."""
         causes = []
-        for peer in self._in_order(allocations):
-            try:
-                async with asyncio.timeout(PIN_ANSWER_SECONDS):
-                    await peer.cluster.pin(
-                        cid, minimum=self._minimum, maximum=self._maximum, allocations=allocations, name=name
-                    )
-            except MunimentError as error:
-                causes.append(str(error))
-            except TimeoutError:
-                causes.append(f"cluster peer {peer.cluster_id} did not answer within {PIN_ANSWER_SECONDS:g} s")
-            else:
+        for peer in self._in_order(pin.allocations):
+            cause = await self._pin_at(peer, pin)
+            if not cause:
                 return
+            causes.append(cause)
         raise TemporaryError(f"no IPFS Cluster peer took the pin ({'; '.join(causes)}): start the peers that are down")
 
-    async def _pinned(self, cid: str, holders: Sequence[Peer]) -> tuple[str, ...]:
+    async def _pin_at(self, peer: Peer, pin: Pin) -> str:
+        """Ask one cluster peer to pin; returns why it did not, or nothing."""
+        try:
+            async with asyncio.timeout(PIN_ANSWER_SECONDS):
+                await peer.cluster.pin(
+                    pin.cid, minimum=self._minimum, maximum=self._maximum, allocations=pin.allocations, name=pin.name
+                )
+        except MunimentError as error:
+            return str(error)
+        except TimeoutError:
+            return f"cluster peer {peer.cluster_id} did not answer within {PIN_ANSWER_SECONDS:g} s"
+        return ""
+
+    async def _pinned(self, pin: Pin) -> tuple[str, ...]:
         """Ask for the pin's status until enough peers hold it pinned; returns those."""
-        allocations = [peer.cluster_id for peer in holders]
         pinned: tuple[str, ...] = ()
+        untold = time.monotonic() + GOSSIP_SECONDS
 
         async def enough() -> tuple[str, ...]:
-            nonlocal pinned
-            status = await self._status(cid, allocations)
+            nonlocal pinned, untold
+            status = await self._status(pin)
             pinned = tuple(sorted(peer for peer, word in status.items() if word == PINNED))
             if len(pinned) < self._minimum:
+                if time.monotonic() > untold:
+                    untold = math.inf
+                    await self._tell(pin, [peer for peer, word in status.items() if word == UNAWARE])
                 raise NotYetError(
                     f"{len(pinned)} of {self._minimum} peers hold it pinned, the cluster says {dict(status)}"
                 )
             return pinned
 
         try:
-            return await wait_for(f"pinning {cid}", enough, timeout=PIN_SECONDS, interval=0.02, longest_interval=0.25)
+            return await wait_for(
+                f"pinning {pin.cid}", enough, timeout=PIN_SECONDS, interval=0.02, longest_interval=0.25
+            )
         except WaitTimeoutError as error:
-            self._suspects = set(allocations) - set(pinned)
+            self._suspects = set(pin.allocations) - set(pinned)
             raise TemporaryError(str(error)) from error
 
-    async def _status(self, cid: str, allocations: Sequence[str]) -> Mapping[str, str]:
+    async def _tell(self, pin: Pin, unaware: Collection[str]) -> None:
+        """Ask the peers themselves that do not know of the pin and shall have it."""
+        told = [peer for peer in self._peers if peer.cluster_id in unaware and peer.cluster_id in pin.allocations]
+        if not told:
+            return
+        _log.warning(
+            "a pin did not arrive: the peers are asked themselves",
+            extra={"cid": pin.cid, "peers": [peer.cluster_id for peer in told]},
+        )
+        await asyncio.gather(*(self._pin_at(peer, pin) for peer in told))
+
+    async def _status(self, pin: Pin) -> Mapping[str, str]:
         causes = []
-        for peer in self._in_order(allocations):
+        for peer in self._in_order(pin.allocations):
             try:
                 async with asyncio.timeout(STATUS_ANSWER_SECONDS):
-                    return await peer.cluster.pin_status(cid)
+                    return await peer.cluster.pin_status(pin.cid)
             except MunimentError as error:
                 causes.append(str(error))
             except TimeoutError:

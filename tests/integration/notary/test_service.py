@@ -67,7 +67,7 @@ async def test_killed_again_and_again(notary: NotaryProcess, chain: Chain, peers
         accepted = [file for some in await asyncio.gather(*uploads) for file in some]
         ids = [file.id for file in accepted]
         states = await client.states(ids, wait="anchored", seconds=ANCHORED)
-        assert {file.state for file in states} == {"anchored"}
+        assert {(file.state, file.cause) for file in states} == {("anchored", "")}
         receipts = [parse(text.encode()) for text in await client.receipts(ids)]
     await check_proofs(receipts, await anchored_events(chain), before)
     flat = [content for some in contents for content in some]
