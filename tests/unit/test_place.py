@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -61,6 +62,15 @@ def test_secrets_are_filled_in_for_their_owner_alone(tmp_path: Path) -> None:
     assert target.stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "data" / "a").stat().st_mode & 0o777 == 0o700
     assert run(described(tmp_path)).returncode == 0
+
+
+def test_a_directory_that_somebody_else_made_is_given_too(tmp_path: Path) -> None:
+    """compose v2 makes all containers before any runs, and Docker makes their working directories then, as root."""
+    directory = tmp_path / "data" / "a"
+    directory.mkdir(parents=True)
+    user = 10001 if os.geteuid() == 0 else os.geteuid()
+    assert run(described(tmp_path, user=user)).returncode == 0
+    assert directory.stat().st_uid == user
 
 
 def test_a_secret_that_is_missing_is_named(tmp_path: Path) -> None:

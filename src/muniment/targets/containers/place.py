@@ -57,6 +57,8 @@ def main(description: Path) -> None:
         give(Path(owner["file"]).parent)
     for directory in wanted["directories"]:
         make_directory(Path(directory), give)
+        # Docker makes a container's working directory, as root, where compose v2 makes all containers before any runs.
+        give(Path(directory))
     for file in wanted["files"]:
         target = Path(file["target"])
         make_directory(target.parent, give)
