@@ -78,9 +78,9 @@ class Docker:
         return run("docker", "--host", self.socket, *arguments)
 
     def compose(self, folder: Path, *arguments: str) -> str:
-        """Run docker-compose in a project's folder; gives what it prints."""
+        """Run docker-compose (1.29, or v2 as a program of its own) in a project's folder; gives what it prints."""
         environment = {**os.environ, "DOCKER_HOST": self.socket, "COMPOSE_HTTP_TIMEOUT": "300"}
-        return run("docker-compose", "--no-ansi", *arguments, cwd=folder, env=environment)
+        return run("docker-compose", "--ansi", "never", *arguments, cwd=folder, env=environment)
 
     def inside(self, *command: str | Path) -> list[str]:
         """A command in the namespace. Not by `ip netns exec`: that hides the cgroups."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from muniment.operate.health import outages_tolerated
 from muniment.operate.record import Part, Record
-from muniment.operate.rolling import Seen, Units, announcement, at_once, following
+from muniment.operate.rolling import Seen, Units, announcement, at_once, following, lags_unseen
 from muniment.spec.model import Consensus
 from muniment.topology.model import Probe, Role
 
@@ -140,6 +141,13 @@ def test_a_chain_that_tolerates_nothing_is_changed_and_it_is_said() -> None:
     assert following(known, alone("alpha-1"), all_ready(known)).units == ("alpha-1",)
     assert "stands still while alpha-1 is changed" in announcement(known, alone("alpha-1"))
     assert announcement(record(4), alone("alpha-1")) == ""
+
+
+def test_of_whom_nobody_sees_that_it_lags() -> None:
+    lone = replace(record(3), parts=(*record(3).parts, part("beta-1", Role.NODE, validator=True)), validators=4)
+    assert [name for name in sorted(names(lone)) if lags_unseen(lone, [name])] == ["beta-1"]
+    assert lags_unseen(lone, ["beta-privacy-1", "beta-1"])
+    assert not lags_unseen(record(1), ["alpha-1"])
 
 
 def test_the_last_fit_node_behind_a_gateway_stays() -> None:

@@ -90,9 +90,9 @@ def announcement(record: Record, pending: Units) -> str:
 
 def lags_unseen(record: Record, workloads: Collection[str]) -> bool:
     """Whether nobody sees that a validator among them lacks blocks: its agent compares a member's nodes with one
-    another, and it has no sibling."""
+    another, and it has no sibling. The chain's only validator lacks nothing."""
     parts = [part for part in record.parts if part.name in workloads and part.validator]
-    return any(len(record.of(part.member, Role.NODE)) == 1 for part in parts)
+    return record.validators > 1 and any(len(record.of(part.member, Role.NODE)) == 1 for part in parts)
 
 
 def ready_all(workloads: Sequence[str], ready: Collection[str]) -> bool:
