@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from muniment.kernel.waiting import NotYetError
@@ -111,11 +113,22 @@ def machine_is(cluster: Cluster, name: str, *, ready: bool) -> None:
         raise NotYetError(f"its condition Ready is {status}")
 
 
-def operator(cluster: Cluster) -> str:
-    """Name of the operator's Deployment."""
-    found = cluster.get("deployment", "-l", f"app.kubernetes.io/instance={RELEASE}")["items"]
-    name: str = found[0]["metadata"]["name"]
-    return name
+@contextmanager
+def no_operator(cluster: Cluster) -> Iterator[None]:
+    """While this lasts nothing is mended: the operator's pod is gone, not only told to end."""
+    label = f"app.kubernetes.io/instance={RELEASE}"
+    name = cluster.get("deployment", "-l", label)["items"][0]["metadata"]["name"]
+
+    def gone() -> None:
+        if cluster.get("pods", "-l", label)["items"]:
+            raise NotYetError("it has a pod")
+
+    cluster.kubectl("scale", "deployment", name, "--replicas=0")
+    try:
+        cluster.wait("the end of the operator", gone)
+        yield
+    finally:
+        cluster.kubectl("scale", "deployment", name, "--replicas=1")
 
 
 def refused(cluster: Cluster, pod: str, sentence: str) -> None:

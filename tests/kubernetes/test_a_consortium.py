@@ -25,8 +25,8 @@ from tests.kubernetes.steps import (
     kill_each,
     machine_is,
     meshed,
+    no_operator,
     one_state,
-    operator,
     refused,
     replace_secret,
     rounds,
@@ -145,8 +145,7 @@ def test_a_deleted_volume_is_filled_again(cluster: Cluster, pod: str) -> None:
 
 
 def test_one_volume_or_one_identity_for_two_is_refused(cluster: Cluster) -> None:
-    cluster.kubectl("scale", "deployment", operator(cluster), "--replicas=0")
-    try:
+    with no_operator(cluster):
         cluster.kubectl("scale", "statefulset", "alpha-1", "--replicas=2")
         refused(cluster, "alpha-1-1", "only alpha-1-0 may have this identity")
         cluster.kubectl("scale", "statefulset", "alpha-1", "--replicas=1")
@@ -155,25 +154,22 @@ def test_one_volume_or_one_identity_for_two_is_refused(cluster: Cluster) -> None
         refused(cluster, "thief", "belongs to alpha-1, not to alpha-2")
         cluster.kubectl("delete", "pod", "thief", "--now")
         cluster.kubectl("delete", "pvc", "data-alpha-1-1", "--ignore-not-found", "--wait=false")
-    finally:
-        cluster.kubectl("scale", "deployment", operator(cluster), "--replicas=1")
     cluster.wait_ready()
 
 
 def test_a_secret_of_somebody_else_is_refused(cluster: Cluster) -> None:
     own, other = (cluster.get("secret", f"alpha-{number}-identity") for number in (2, 3))
-    cluster.kubectl("scale", "deployment", operator(cluster), "--replicas=0")
-    try:
-        stolen = {key.replace("alpha-3", "alpha-2"): value for key, value in other["data"].items()}
-        replace_secret(
-            cluster, own, {**own["data"], **{key: stolen.get(key, value) for key, value in own["data"].items()}}
-        )
-        delete(cluster, "alpha-2-0")
-        refused(cluster, "alpha-2-0", "is not the one of this identity")
-    finally:
-        replace_secret(cluster, own, own["data"])
-        delete(cluster, "alpha-2-0")
-        cluster.kubectl("scale", "deployment", operator(cluster), "--replicas=1")
+    stolen = {key.replace("alpha-3", "alpha-2"): value for key, value in other["data"].items()}
+    with no_operator(cluster):
+        try:
+            replace_secret(
+                cluster, own, {**own["data"], **{key: stolen.get(key, value) for key, value in own["data"].items()}}
+            )
+            delete(cluster, "alpha-2-0")
+            refused(cluster, "alpha-2-0", "is not the one of this identity")
+        finally:
+            replace_secret(cluster, own, own["data"])
+            delete(cluster, "alpha-2-0")
     cluster.wait_ready()
 
 
