@@ -15,6 +15,7 @@ STALL_SECONDS = 12.0
 """So long no block may come while one of three validators is away: two rounds, on a busy machine."""
 
 LABEL = f"muniment.io/consortium={NAME}"
+OPERATOR = f"app.kubernetes.io/instance={RELEASE}"
 
 
 def check(report: dict[str, Any]) -> None:
@@ -116,11 +117,10 @@ def machine_is(cluster: Cluster, name: str, *, ready: bool) -> None:
 @contextmanager
 def no_operator(cluster: Cluster) -> Iterator[None]:
     """While this lasts nothing is mended: the operator's pod is gone, not only told to end."""
-    label = f"app.kubernetes.io/instance={RELEASE}"
-    name = cluster.get("deployment", "-l", label)["items"][0]["metadata"]["name"]
+    name = cluster.get("deployment", "-l", OPERATOR)["items"][0]["metadata"]["name"]
 
     def gone() -> None:
-        if cluster.get("pods", "-l", label)["items"]:
+        if cluster.get("pods", "-l", OPERATOR)["items"]:
             raise NotYetError("it has a pod")
 
     cluster.kubectl("scale", "deployment", name, "--replicas=0")

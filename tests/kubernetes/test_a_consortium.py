@@ -14,6 +14,7 @@ from tests.kubernetes.client import Load
 from tests.kubernetes.cluster import CHART, NAME, NODES, RELEASE, Cluster
 from tests.kubernetes.steps import (
     LABEL,
+    OPERATOR,
     away,
     changed,
     check,
@@ -199,7 +200,7 @@ def test_a_flag_is_changed_one_node_at_a_time_although_the_operator_is_killed(cl
             raise NotYetError(f"{changed(cluster, before)} were changed")
 
     cluster.wait("the first changed node", first_changed)
-    cluster.kubectl("delete", "pod", "-l", "app.kubernetes.io/instance=" + RELEASE, "--grace-period=0", "--force")
+    cluster.kubectl("delete", "pod", "-l", OPERATOR, "--grace-period=0", "--force")
     cluster.wait("all changed nodes", all_changed)
     cluster.wait_ready()
     assert not [nodes for nodes in seen if len(nodes) > 1]

@@ -21,11 +21,11 @@ import yaml
 
 from muniment.kernel.waiting import NotYetError, wait_blocking
 from tests.kubernetes.balancer import addresses_of, give
-from tests.kubernetes.cluster import NAME, RELEASE, Cluster, values
+from tests.kubernetes.cluster import NAME, Cluster, values
 from tests.kubernetes.guide import Guide, commands
 from tests.kubernetes.guide import values as values_of_the_text
 from tests.kubernetes.lab.lab import Lab
-from tests.kubernetes.steps import machine_is
+from tests.kubernetes.steps import OPERATOR, machine_is
 from tests.kubernetes.stranger import stranger
 from tests.support.databases import PASSWORD, PostgreSql
 
@@ -76,7 +76,7 @@ def write(folder: Path, document: dict[str, Any], name: str = "consortium.yaml")
 def rooms(lab: Lab) -> None:
     """The cluster without what other tests left in it, and with empty volumes."""
     lab.kubectl("delete", "namespace", NAME, "--ignore-not-found")
-    lab.kubectl("delete", "clusterrole,clusterrolebinding", "-l", f"app.kubernetes.io/instance={RELEASE}")
+    lab.kubectl("delete", "clusterrole,clusterrolebinding", "-l", OPERATOR)
     lab.kubectl("delete", "pv", "--all", "--wait=false")
     empty(lab, "guide")
 

@@ -12,8 +12,10 @@ from typing import Any
 
 import httpx2
 
+from muniment.clients.notary import UploadPart
 from muniment.identity.model import account_paths
 from muniment.proof.contract import CONTRACT_ADDRESS
+from muniment.proof.unixfs import summary_of
 from tests.support.goquorum import Chain
 from tests.support.ipfs import PASSWORD, Peers
 from tests.support.waiting import STARTED, wait_until
@@ -24,6 +26,11 @@ SPECIFICATION = {
     "chain": {"id": CHAIN_ID},
     "members": {"alpha": {"nodes": 1, "peers": 0, "notary": False}},
 }
+
+
+def part(name: str, content: bytes) -> UploadPart:
+    """A file of this content, to upload."""
+    return UploadPart(name, len(content), summary_of(content).sha256.hex(), lambda: iter((content,)))
 
 
 class NotaryProcess:

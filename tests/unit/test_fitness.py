@@ -123,16 +123,12 @@ def test_the_memory_is_bounded() -> None:
 def test_a_node_that_comes_back_behind_is_unfit_until_it_has_what_was_there() -> None:
     """One block and no time behind: it is so small that lag alone would not tell."""
     memory, causes = Memory(), []
-    for now, own, sibling in [
-        (0.0, DEAD, 10),
-        (1.0, at(10), 11),
-        (1.5, at(10), 12),
-        (2.0, at(11), 12),
-        (2.5, DEAD, 13),
-    ]:
+    steps = [(DEAD, 10), (at(10), 11), (at(10), 12), (at(11), 12), (DEAD, 13)]
+    for number, (own, sibling) in enumerate(steps):
+        now = number / 2
         samples = {"a": own, "b": at(sibling)}
-        memory = remember(memory, samples, now / 2)
-        causes.append(judge(samples, {}, (), memory, LIMITS, now / 2)["a"].cause)
+        memory = remember(memory, samples, now)
+        causes.append(judge(samples, {}, (), memory, LIMITS, now)["a"].cause)
     due = [f"{blocks} behind b since it answers again" for blocks in ("1 block", "2 blocks")]
     assert causes == ["does not answer", *due, "", "does not answer"]
     assert "a" not in memory.due

@@ -18,6 +18,9 @@ USER = "muniment"
 PINNED = "pinned"
 """The status of a peer that holds all of the content."""
 
+UNPINNED = "unpinned"
+"""The status of a peer that does not know of the pin."""
+
 ALLOCATED_BY = ("tag:group", "freespace")
 """Metrics that a peer must have announced lately to be given content (allocator.balanced.allocate_by)."""
 

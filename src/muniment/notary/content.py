@@ -11,10 +11,11 @@ import logging
 import math
 import random
 import time
-from collections.abc import AsyncIterable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
+from muniment.clients.cluster import PINNED, UNPINNED
 from muniment.kernel.errors import MunimentError, TemporaryError, WaitTimeoutError
 from muniment.kernel.waiting import NotYetError, wait_for
 from muniment.notary.batches import directory_of, summary_of
@@ -22,10 +23,6 @@ from muniment.notary.car import car
 from muniment.notary.spool import Spool
 from muniment.notary.tee import Reader, pour
 from muniment.notary.values import Member
-
-PINNED: Final = "pinned"
-UNAWARE: Final = "unpinned"
-"""What a cluster peer says that does not know of the pin."""
 
 GOSSIP_SECONDS: Final = 5.0
 """A pin travels in milliseconds. Peers that do not know of it after so long are asked themselves: gossip between peers
@@ -44,6 +41,8 @@ STRAGGLER_SECONDS: Final = 10.0
 """Once enough peers have the content, how long the others may still take before they are left behind."""
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class KuboDoor(Protocol):
@@ -161,15 +160,13 @@ class ClusterStore:
 
     async def _pin_at(self, peer: Peer, pin: Pin) -> str:
         """Ask one cluster peer to pin; returns why it did not, or nothing."""
+        asked = peer.cluster.pin(
+            pin.cid, minimum=self._minimum, maximum=self._maximum, allocations=pin.allocations, name=pin.name
+        )
         try:
-            async with asyncio.timeout(PIN_ANSWER_SECONDS):
-                await peer.cluster.pin(
-                    pin.cid, minimum=self._minimum, maximum=self._maximum, allocations=pin.allocations, name=pin.name
-                )
+            await _answered(peer, asked, PIN_ANSWER_SECONDS)
         except MunimentError as error:
             return str(error)
-        except TimeoutError:
-            return f"cluster peer {peer.cluster_id} did not answer within {PIN_ANSWER_SECONDS:g} s"
         return ""
 
     async def _pinned(self, pin: Pin) -> tuple[str, ...]:
@@ -184,7 +181,7 @@ class ClusterStore:
             if len(pinned) < self._minimum:
                 if time.monotonic() > untold:
                     untold = math.inf
-                    await self._tell(pin, [peer for peer, word in status.items() if word == UNAWARE])
+                    await self._tell(pin, [peer for peer, word in status.items() if word == UNPINNED])
                 raise NotYetError(
                     f"{len(pinned)} of {self._minimum} peers hold it pinned, the cluster says {dict(status)}"
                 )
@@ -213,13 +210,19 @@ class ClusterStore:
         causes = []
         for peer in self._in_order(pin.allocations):
             try:
-                async with asyncio.timeout(STATUS_ANSWER_SECONDS):
-                    return await peer.cluster.pin_status(pin.cid)
+                return await _answered(peer, peer.cluster.pin_status(pin.cid), STATUS_ANSWER_SECONDS)
             except MunimentError as error:
                 causes.append(str(error))
-            except TimeoutError:
-                causes.append(f"cluster peer {peer.cluster_id} did not answer within {STATUS_ANSWER_SECONDS:g} s")
         raise NotYetError(f"no IPFS Cluster peer tells the pin's status ({'; '.join(causes)})")
 
     def _in_order(self, first: Sequence[str]) -> list[Peer]:
         return sorted(self._peers, key=lambda peer: peer.cluster_id not in first)
+
+
+async def _answered(peer: Peer, asked: Awaitable[T], seconds: float) -> T:
+    """The answer of a cluster peer. Raises `TemporaryError` when there is none in time, and what `asked` raises."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await asked
+    except TimeoutError as error:
+        raise TemporaryError(f"cluster peer {peer.cluster_id} did not answer within {seconds:g} s") from error

@@ -45,9 +45,15 @@ def chain(root: Path, base: int) -> Iterator[Chain]:
 
 
 @pytest.fixture(scope="module")
-def peers(root: Path, base: int) -> Iterator[Peers]:
+def kind_of_peers() -> type[Peers]:
+    """What the peers are; a module may have others."""
+    return Peers
+
+
+@pytest.fixture(scope="module")
+def peers(root: Path, base: int, kind_of_peers: type[Peers]) -> Iterator[Peers]:
     engines = {Program(name): path for name, path in ensure_engines(names=["ipfs", "ipfs-cluster-service"]).items()}
-    with Peers(engines, root / "peers", base + 1000) as peers:
+    with kind_of_peers(engines, root / "peers", base + 1000) as peers:
         peers.start()
         asyncio.run(peers.wait_mesh())
         yield peers

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from muniment.clients.notary import NotaryClient, UploadPart
-from muniment.engines.build import ensure_engines
-from muniment.proof.unixfs import summary_of
-from muniment.topology.model import Program
+from muniment.clients.notary import NotaryClient
 from tests.support.goquorum import Chain
 from tests.support.ipfs import Peers
-from tests.support.notary_process import NotaryProcess
+from tests.support.notary_process import NotaryProcess, part
 
 pytestmark = [pytest.mark.engines, pytest.mark.anyio]
 
@@ -35,12 +31,8 @@ class Deaf(Peers):
 
 
 @pytest.fixture(scope="module")
-def peers(root: Path, base: int) -> Iterator[Peers]:
-    engines = {Program(name): path for name, path in ensure_engines(names=["ipfs", "ipfs-cluster-service"]).items()}
-    with Deaf(engines, root / "peers", base + 1000) as peers:
-        peers.start()
-        asyncio.run(peers.wait_mesh())
-        yield peers
+def kind_of_peers() -> type[Peers]:
+    return Deaf
 
 
 @pytest.fixture
@@ -54,8 +46,7 @@ def notary(root: Path, base: int, chain: Chain, peers: Peers) -> Iterator[Notary
 async def test_a_pin_that_does_not_arrive_is_brought_to_each_peer(notary: NotaryProcess, peers: Peers) -> None:
     content = b"heard of by one peer only"
     async with NotaryClient(notary.url) as client:
-        part = UploadPart("file", len(content), summary_of(content).sha256.hex(), lambda: iter((content,)))
-        (file,) = await client.upload([part])
+        (file,) = await client.upload([part("file", content)])
         (file,) = await client.states([file.id], wait="anchored", seconds=ANCHORED)
     assert (file.state, file.cause) == ("anchored", "")
     async with peers.kubo(1) as one, peers.kubo(2) as two, peers.kubo(3) as three:

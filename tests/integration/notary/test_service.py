@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from muniment.clients.notary import NotarisedFile, NotaryClient, UploadPart
+from muniment.clients.notary import NotarisedFile, NotaryClient
 from muniment.clients.quorum import QuorumClient
 from muniment.kernel.encoding import to_hex
 from muniment.proof.contract import ANCHORED_TOPIC, CONTRACT_ADDRESS, Anchored, decode_anchored
@@ -20,7 +20,7 @@ from muniment.proof.receipt import Receipt, parse
 from muniment.proof.unixfs import summary_of
 from tests.support.goquorum import Chain
 from tests.support.ipfs import Peers
-from tests.support.notary_process import NotaryProcess
+from tests.support.notary_process import NotaryProcess, part
 from tests.support.waiting import STARTED, wait_until
 
 pytestmark = [pytest.mark.engines, pytest.mark.anyio]
@@ -36,10 +36,6 @@ def notary(root: Path, base: int, chain: Chain, peers: Peers) -> Iterator[Notary
     notary.start()
     yield notary
     notary.remove()
-
-
-def part(name: str, content: bytes) -> UploadPart:
-    return UploadPart(name, len(content), summary_of(content).sha256.hex(), lambda: iter((content,)))
 
 
 async def anchored_events(chain: Chain) -> list[Anchored]:
